@@ -1,0 +1,3 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+// Who uses whom, downwards. Under `--cfg loom` only the queues are built.
