@@ -1,0 +1,43 @@
+/* What culvert uses of libdpdk: read by bindgen, and by cc for the static inline functions. */
+#ifndef CULVERT_DPDK_WRAPPER_H
+#define CULVERT_DPDK_WRAPPER_H
+
+#define _GNU_SOURCE 1
+#include <stdio.h>
+
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_ring.h>
+#include <rte_version.h>
+
+/* rte_errno is a macro over a thread-local variable, which bindgen cannot declare. */
+static inline int dpdk_errno(void) { return rte_errno; }
+
+/* Macros that bindgen cannot read, as constants under the same names. */
+static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
+static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
+static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
+static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
+static const uint64_t DPDK_MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
+static const uint64_t DPDK_MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
+static const uint64_t DPDK_ETH_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t DPDK_ETH_RX_OFFLOAD_UDP_CKSUM = RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+static const uint64_t DPDK_ETH_RX_OFFLOAD_SCATTER = RTE_ETH_RX_OFFLOAD_SCATTER;
+static const uint64_t DPDK_ETH_TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t DPDK_ETH_TX_OFFLOAD_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+static const uint32_t DPDK_MEMPOOL_NAMESIZE = RTE_MEMPOOL_NAMESIZE;
+static const uint32_t DPDK_RING_NAMESIZE = RTE_RING_NAMESIZE;
+static const uint64_t DPDK_ETH_RSS_IP = RTE_ETH_RSS_IP;
+static const uint64_t DPDK_ETH_RSS_UDP = RTE_ETH_RSS_UDP;
+static const uint64_t DPDK_ETH_RSS_TCP = RTE_ETH_RSS_TCP;
+
+#endif
