@@ -1,3 +1,4 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 // Who uses whom, downwards. Under `--cfg loom` only the queues are built.
+pub mod queue;

@@ -1,0 +1,132 @@
+//! A list of elements that one thread owns: what is gathered before it is pushed, and what waits in a peer.
+
+use super::{
+    linked::{Link, Linked},
+    sync::Ordering::Relaxed,
+};
+use core::{
+    fmt,
+    marker::PhantomData,
+    mem,
+    ptr::{self, NonNull},
+};
+
+/// A FIFO of owned elements, linked through themselves. Its owner alone touches it.
+pub struct Chain<T: Linked> {
+    list: List<T>,
+    len: u32,
+}
+
+impl<T: Linked> Chain<T> {
+    /// An empty chain.
+    pub const fn new() -> Self {
+        Self { list: List::new(), len: 0 }
+    }
+
+    /// Appends `element`.
+    #[inline]
+    pub fn push_back(&mut self, element: T) {
+        self.list.push_back(element);
+        self.len += 1;
+    }
+
+    /// Takes the oldest element.
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<T> {
+        let element = self.list.pop_front()?;
+        self.len -= 1;
+        Some(element)
+    }
+
+    /// How many elements it holds.
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Gives up the elements: the links of the first and the last one; the last one's `next` is null.
+    pub(super) fn into_ends(self) -> Option<(NonNull<Link>, NonNull<Link>)> {
+        self.list.into_ends()
+    }
+}
+
+impl<T: Linked> Default for Chain<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Linked> fmt::Debug for Chain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// A [`Chain`] without a count: two words.
+///
+/// # Invariants
+/// Both ends are null, or `first` reaches `last` through `next`, every element on the way is owned by this list, and
+/// the `next` of `last` is null.
+pub(super) struct List<T: Linked> {
+    first: *mut Link,
+    last: *mut Link,
+    owns: PhantomData<T>,
+}
+
+// SAFETY: the list owns its elements, and those are `Send` (a supertrait of `Linked`).
+unsafe impl<T: Linked> Send for List<T> {}
+// SAFETY: a shared list only tells whether it is empty.
+unsafe impl<T: Linked> Sync for List<T> {}
+
+impl<T: Linked> List<T> {
+    pub(super) const fn new() -> Self {
+        Self { first: ptr::null_mut(), last: ptr::null_mut(), owns: PhantomData }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    #[inline]
+    pub(super) fn push_back(&mut self, element: T) {
+        let link = element.into_link();
+        // Relaxed: the list is this thread's own; whoever publishes it later orders these stores.
+        // SAFETY: `into_link` gave the link, valid and ours.
+        unsafe { link.as_ref() }.next.store(ptr::null_mut(), Relaxed);
+        if self.first.is_null() {
+            self.first = link.as_ptr();
+        } else {
+            // SAFETY: `last` is an element of ours (invariant), so its link is valid. Relaxed as above.
+            unsafe { &*self.last }.next.store(link.as_ptr(), Relaxed);
+        }
+        self.last = link.as_ptr();
+    }
+
+    #[inline]
+    pub(super) fn pop_front(&mut self) -> Option<T> {
+        let first = NonNull::new(self.first)?;
+        // SAFETY: `first` is an element of ours (invariant), so its link is valid. Relaxed: only we write it.
+        self.first = unsafe { first.as_ref() }.next.load(Relaxed);
+        if self.first.is_null() {
+            self.last = ptr::null_mut();
+        }
+        // SAFETY: `push_back` took the link from `into_link`, and the list has just let go of it.
+        Some(unsafe { T::from_link(first) })
+    }
+
+    fn into_ends(self) -> Option<(NonNull<Link>, NonNull<Link>)> {
+        let ends = NonNull::new(self.first).zip(NonNull::new(self.last));
+        mem::forget(self);
+        ends
+    }
+}
+
+impl<T: Linked> Drop for List<T> {
+    fn drop(&mut self) {
+        while self.pop_front().is_some() {}
+    }
+}

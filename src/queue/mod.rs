@@ -1,0 +1,55 @@
+//! The queues: links inside the packets, lock-free, and every rule of who may touch what.
+//!
+//! | for | use |
+//! |---|---|
+//! | the packets of a peer | [`Flows`]: each [`Flow`] has a queue, a schedule state and tickets a [`Dir`] |
+//! | packets handed from core to core | [`inbox`] |
+//! | what one thread gathers | [`Chain`] |
+//! | tables and words that many cores read | [`Slots`], [`Published`], [`SeqLatch`] |
+//!
+//! This module is one of the three places that may hold `unsafe`.
+#![allow(unsafe_code)]
+#![cfg_attr(not(loom), expect(clippy::disallowed_types, reason = "the façade over atomics lies here"))]
+
+mod boxed;
+mod chain;
+mod claim;
+mod credit;
+mod flow;
+#[cfg(test)]
+mod flow_models;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod flow_tests;
+mod flows;
+mod inbox;
+#[cfg(test)]
+mod inbox_tests;
+mod linked;
+mod mpsc;
+#[cfg(test)]
+mod mpsc_tests;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod oracle;
+mod published;
+mod ready;
+mod seqlock;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod stress;
+pub mod sync;
+#[cfg(test)]
+mod testing;
+mod turn;
+
+pub use boxed::Boxed;
+pub use chain::Chain;
+pub use claim::{Claim, PopEnd, Ticket};
+pub use flow::{Credits, Dir, Flow, FlowId, QUEUE_BOUND};
+pub use flows::{Flows, FlowsOwner};
+pub use inbox::{Receiver, Sender, inbox};
+pub use linked::{Link, Linked};
+pub use published::{Domain, Grace, Graveyard, Published, Reader, Retired, Slots};
+pub use ready::{PostSeat, WorkerSeat};
+pub use seqlock::SeqLatch;
