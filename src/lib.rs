@@ -2,3 +2,9 @@
 
 // Who uses whom, downwards. Under `--cfg loom` only the queues are built.
 pub mod queue;
+
+#[cfg(not(loom))]
+pub mod wire;
+
+#[cfg(not(loom))]
+pub mod frame;

@@ -1,0 +1,57 @@
+//! What the stages note about a packet, beside its link in the mbuf's private area.
+
+/// What a queued packet is, for the stage that takes it from its queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// What came from a port. In a peer's queues: data. In a control thread's queue: the whole frame.
+    #[default]
+    Data = 0,
+    /// A keepalive that culvert makes itself: no bytes.
+    Keepalive,
+    /// A keepalive that only confirms a new session: not sent when data goes first.
+    Confirm,
+    /// To an I/O core: a whole frame for `port`.
+    Transmit,
+    /// To an I/O core: an IP packet of ours, to be forwarded like one that came from a tunnel.
+    Route,
+    /// To the control thread: an IP packet from a tunnel to one of our own addresses.
+    Local,
+    /// To the control thread: an IP packet behind 14 free bytes, whose inner next hop is not resolved.
+    AskInner,
+    /// To the control thread: the same on the outer side.
+    AskOuter,
+}
+
+/// The notes: plain values, valid from the stage that writes them to the one that reads them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Meta {
+    /// Outer source address (IPv4 as v4-mapped IPv6). classify: w, release: r
+    pub source: [u8; 16],
+    /// Receiver counter of a data message. decap: w, release: r
+    pub counter: u64,
+    /// Receiver index of a data message. classify: w, decap and release: r
+    pub receiver: u32,
+    /// Serial number of the keypair that opened it, so that a reused index is never taken for it. decap: w, release: r
+    pub keypair_serial: u32,
+    /// Outer source port. classify: w, release: r
+    pub source_port: u16,
+    /// Which of our own addresses on `port` was asked. classify: w, release: r
+    pub local_address: u16,
+    /// Where the sealed part of an outgoing message begins, bytes from the start. encap: w, cipher: r
+    pub sealed_at: u16,
+    /// The port (device) that it came in by. rx: w
+    pub port: u16,
+    /// What it is.
+    pub kind: Kind,
+    /// The stage's verdict: 0 is good, else a drop reason.
+    pub verdict: u8,
+    /// TOS or traffic class byte of the outer header. classify: w, release: r
+    pub outer_tos: u8,
+    /// Whether the NIC found the checksums good (1), bad (2), or did not look (0). rx: w
+    pub checksum: u8,
+}
+
+// With the link it fills one cache line of the private area.
+const _: () = assert!(size_of::<Meta>() <= 56);
