@@ -8,3 +8,6 @@ pub mod wire;
 
 #[cfg(not(loom))]
 pub mod frame;
+
+#[cfg(all(not(loom), feature = "dpdk"))]
+pub mod dpdk;

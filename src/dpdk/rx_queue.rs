@@ -1,0 +1,186 @@
+//! One RX queue of a port.
+
+use super::mbuf::Mbuf;
+use super::mbuf_priv::PRIVATE_SIZE;
+use super::port::PortInner;
+use crate::frame::{BURST, Burst, Meta, Packet, RxBurst};
+use core::ptr::{self, NonNull};
+use dpdk_sys::rte_mbuf;
+use std::fmt;
+use std::sync::Arc;
+
+#[expect(clippy::cast_possible_truncation, reason = "it is 32")]
+const BURST_U32: u32 = BURST as u32;
+
+/// The number of an RX queue in its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RxQueueId(pub u16);
+
+impl fmt::Display for RxQueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One RX queue, owned by one core; the port stays open while it lives.
+///
+/// # Invariants
+/// The only handle of this queue, and the port is started.
+#[derive(Debug)]
+pub struct RxQueue {
+    port: Arc<PortInner>,
+    id: RxQueueId,
+    /// The port hands on pointers that others put into it (net_ring), so their pools have to be looked at.
+    passes_pointers: bool,
+    foreign: u64,
+}
+
+impl RxQueue {
+    pub(super) fn new(port: Arc<PortInner>, id: RxQueueId, passes_pointers: bool) -> Self {
+        Self { port, id, passes_pointers, foreign: 0 }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> RxQueueId {
+        self.id
+    }
+
+    /// Gives back what is waiting, `most` packets or so at most.
+    pub(super) fn discard(&mut self, most: u32) {
+        let mut burst = Burst::new();
+        for _ in 0..most.div_ceil(BURST_U32) {
+            if self.rx_burst(&mut burst) == 0 {
+                break;
+            }
+            Mbuf::free_burst(&mut burst);
+        }
+    }
+
+    /// Packets given back unread because their mbuf came from a pool without our private area (drop reason
+    /// `foreign_mbuf`): only of ports that pass pointers.
+    pub fn foreign_dropped(&self) -> u64 {
+        self.foreign
+    }
+}
+
+impl RxBurst for RxQueue {
+    type Packet = Mbuf;
+
+    /// `rte_eth_rx_burst`, once. Every packet gets fresh notes: its port, and what the NIC found of its checksums.
+    #[inline]
+    fn rx_burst(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let mut mbufs = [ptr::null_mut::<rte_mbuf>(); BURST];
+        let room = u16::try_from(burst.remaining_capacity()).unwrap_or(0);
+        let port = self.port.id().0;
+        // SAFETY: the port is started and this the only handle of the queue (invariants), borrowed mutably; `mbufs` has
+        // room for `room` pointers, as a burst has no more places.
+        let received = unsafe { dpdk_sys::rte_eth_rx_burst(port, self.id.0, mbufs.as_mut_ptr(), room) };
+        let before = burst.len();
+        for mbuf in mbufs.iter().take(usize::from(received)).filter_map(|&mbuf| NonNull::new(mbuf)) {
+            if self.passes_pointers && free_if_foreign(mbuf) {
+                self.foreign += 1;
+                continue;
+            }
+            // SAFETY: the driver gave it to us, alone; it came from the queue's pool, or else has our private area.
+            burst.push(unsafe { receive(mbuf, port) });
+        }
+        burst.len() - before
+    }
+}
+
+/// Takes over an mbuf that a port or a ring gave us.
+///
+/// # Safety
+/// The mbuf fulfils [`Mbuf`]'s invariants, apart from the private area's content.
+#[inline(always)]
+pub(super) unsafe fn receive(mbuf: NonNull<rte_mbuf>, port: u16) -> Mbuf {
+    // SAFETY: a live mbuf, the caller's.
+    let flags = unsafe { (*mbuf.as_ptr()).ol_flags };
+    let meta = Meta { port, checksum: checksum_of(flags), ..Meta::default() };
+    // SAFETY: the caller's.
+    unsafe { Mbuf::from_received(mbuf, meta) }
+}
+
+/// Gives back an mbuf whose pool has not our private area; returns whether it was one.
+fn free_if_foreign(mbuf: NonNull<rte_mbuf>) -> bool {
+    // SAFETY: a live mbuf: a port gave it to us.
+    let foreign = unsafe { (*mbuf.as_ptr()).priv_size } != PRIVATE_SIZE;
+    if foreign {
+        // SAFETY: it is ours alone, and forgotten after this.
+        unsafe { dpdk_sys::rte_pktmbuf_free(mbuf.as_ptr()) };
+    }
+    foreign
+}
+
+/// [`Meta::checksum`]: 1 when IP and L4 are good, 2 when one of them is bad, 0 when the NIC did not look at both.
+#[inline(always)]
+fn checksum_of(ol_flags: u64) -> u8 {
+    let ip = ol_flags & dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_MASK;
+    let l4 = ol_flags & dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_MASK;
+    if ip == dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_BAD || l4 == dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_BAD {
+        2
+    } else {
+        u8::from(ip == dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_GOOD && l4 == dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_GOOD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dpdk_sys::{
+        DPDK_MBUF_F_RX_IP_CKSUM_BAD as IP_BAD, DPDK_MBUF_F_RX_IP_CKSUM_GOOD as IP_GOOD,
+        DPDK_MBUF_F_RX_L4_CKSUM_BAD as L4_BAD, DPDK_MBUF_F_RX_L4_CKSUM_GOOD as L4_GOOD,
+    };
+
+    #[test]
+    fn checksum_flags() {
+        for (flags, expected) in [
+            (0, 0),
+            (IP_GOOD, 0),
+            (L4_GOOD, 0),
+            (IP_GOOD | L4_GOOD, 1),
+            (IP_BAD, 2),
+            (IP_GOOD | L4_BAD, 2),
+            (IP_BAD | L4_GOOD, 2),
+            // Good and bad at once means "not there, but the sender vouches for it": not looked at.
+            (IP_GOOD | IP_BAD | L4_GOOD, 0),
+            (IP_GOOD | L4_GOOD | L4_BAD, 0),
+        ] {
+            assert_eq!(checksum_of(flags), expected, "{flags:#x}");
+        }
+    }
+
+    /// The one test here that starts an EAL, since it needs a pool that the safe side cannot make.
+    #[test]
+    fn mbufs_without_our_private_area_are_given_back_unread() {
+        use crate::dpdk::{Eal, EalOptions, HugePages, MemoryWire, Pool, PoolOptions, Port, PortOptions};
+        use crate::frame::{Frame, PacketPool, TxBurst};
+
+        let options = EalOptions::new().huge_pages(HugePages::None).memory_mib(64);
+        let eal = Eal::init(&options).unwrap();
+        let pool = Pool::create(&eal, &PoolOptions::new("ours", 15)).unwrap();
+        let (wire, mut far) = MemoryWire::create(&eal, "w", 1, 16).unwrap();
+        let mut port = Port::open(&eal, "w", wire.device(), 1, 1500).unwrap();
+        let mut queues = port.configure(&PortOptions::new(pool.clone())).unwrap();
+
+        // SAFETY: the EAL runs, the name is a C string.
+        let foreign = unsafe { dpdk_sys::rte_pktmbuf_pool_create(c"foreign".as_ptr(), 7, 0, 0, 2176, -1) };
+        let mut burst = Burst::new();
+        for n in 0..4_u8 {
+            burst.push(pool.alloc().unwrap());
+            burst[0].append(1).unwrap()[0] = n;
+            assert_eq!(far[0].tx.tx_burst(&mut burst), 1);
+            // SAFETY: just made.
+            let mbuf = unsafe { dpdk_sys::rte_pktmbuf_alloc(foreign) };
+            assert!(far[0].tx.inject_raw(mbuf));
+        }
+        // SAFETY: as above.
+        let available = || unsafe { dpdk_sys::rte_mempool_avail_count(foreign) };
+        assert_eq!(available(), 3);
+        assert_eq!(queues.rx[0].rx_burst(&mut burst), 4);
+        assert_eq!(queues.rx[0].foreign_dropped(), 4);
+        assert_eq!(available(), 7);
+        let ours: Vec<u8> = burst.iter().map(|mbuf| mbuf.data()[0]).collect();
+        assert_eq!(ours, [0, 1, 2, 3]);
+    }
+}
