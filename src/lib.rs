@@ -11,3 +11,12 @@ pub mod frame;
 
 #[cfg(all(not(loom), feature = "dpdk"))]
 pub mod dpdk;
+
+#[cfg(not(loom))]
+pub mod aead;
+
+#[cfg(not(loom))]
+pub mod noise;
+
+#[cfg(not(loom))]
+pub mod session;

@@ -1,0 +1,212 @@
+//! One session's two keys and their state.
+
+use super::ReplayWindow;
+use super::limits::{
+    REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_MS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME_MS, REKEY_ON_RECEIVE_MS,
+};
+use crate::aead::Key;
+use crate::noise::SessionSecrets;
+use crate::queue::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// The keys that one handshake made. Both keys are zeroed on drop.
+///
+/// Times are boottime in milliseconds. They may lie a little apart between threads, or jump back: an age below zero
+/// counts as zero.
+///
+/// All atomics here are Relaxed. `nonce` is written by the egress owner alone and `replay` and `sent_lastminute` by the
+/// holder of the ingress turn alone; what passes the ownership on (the schedule state, the turn) makes the writes
+/// visible to the next owner. `dead` and `no_send` only ever go from false to true and carry no other data: who reads
+/// the old value is a packet that came just before. That a keypair is not freed under a reader is the grace period's work.
+#[derive(Debug)]
+pub struct Keypair {
+    // Set when it is made.
+    local_index: u32,
+    remote_index: u32,
+    serial: u32,
+    flow: u32,
+    initiator: bool,
+    created_ms: u64,
+    send: Key,
+    receive: Key,
+    /// The next counter to send. egress owner: rw, others: r
+    nonce: AtomicU64,
+    /// all: r, once true by anyone
+    dead: AtomicBool,
+    /// all: r, once true by anyone
+    no_send: AtomicBool,
+    /// turn's holder: rw
+    sent_lastminute: AtomicBool,
+    /// turn's holder: rw
+    replay: ReplayWindow,
+}
+
+impl Keypair {
+    /// A fresh keypair of the peer `flow`, born at `created_ms`. `serial` is unlike that of every keypair that a packet
+    /// in flight may still remember.
+    pub fn new(secrets: SessionSecrets, serial: u32, flow: u32, created_ms: u64) -> Self {
+        Self {
+            local_index: secrets.local_index,
+            remote_index: secrets.remote_index,
+            serial,
+            flow,
+            initiator: secrets.initiator,
+            created_ms,
+            send: secrets.send,
+            receive: secrets.receive,
+            nonce: AtomicU64::new(0),
+            dead: AtomicBool::new(false),
+            no_send: AtomicBool::new(false),
+            sent_lastminute: AtomicBool::new(false),
+            replay: ReplayWindow::new(),
+        }
+    }
+
+    /// Our index: it is in what the peer sends.
+    #[inline]
+    pub fn local_index(&self) -> u32 {
+        self.local_index
+    }
+
+    /// The peer's index: it goes into what we send.
+    #[inline]
+    pub fn remote_index(&self) -> u32 {
+        self.remote_index
+    }
+
+    /// Its serial number.
+    #[inline]
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// The peer that it belongs to.
+    #[inline]
+    pub fn flow(&self) -> u32 {
+        self.flow
+    }
+
+    /// Whether the handshake was ours.
+    #[inline]
+    pub fn initiator(&self) -> bool {
+        self.initiator
+    }
+
+    /// When it was made.
+    #[inline]
+    pub fn created_ms(&self) -> u64 {
+        self.created_ms
+    }
+
+    /// Seals what we send.
+    #[inline]
+    pub fn send_key(&self) -> &Key {
+        &self.send
+    }
+
+    /// Opens what we receive.
+    #[inline]
+    pub fn receive_key(&self) -> &Key {
+        &self.receive
+    }
+
+    /// The next counter to send. Any thread; a snapshot.
+    #[inline]
+    pub fn nonce(&self) -> u64 {
+        self.nonce.load(Relaxed)
+    }
+
+    /// Takes `n` counters and returns the first. `None`, and none taken, if the last of them would reach
+    /// [`REJECT_AFTER_MESSAGES`]. No counter is ever given twice. The egress owner alone.
+    #[inline]
+    pub fn reserve_nonces(&self, n: u32) -> Option<u64> {
+        let first = self.nonce.load(Relaxed);
+        let next = first.checked_add(u64::from(n)).filter(|&next| next <= REJECT_AFTER_MESSAGES)?;
+        self.nonce.store(next, Relaxed);
+        Some(first)
+    }
+
+    /// Whether data may be sent under it now. Once too old, it stays so, whatever the clock does. Any thread.
+    #[inline]
+    pub fn may_send(&self, now_ms: u64) -> bool {
+        self.lives(now_ms) && !self.no_send.load(Relaxed) && self.nonce.load(Relaxed) < REJECT_AFTER_MESSAGES
+    }
+
+    /// Whether a data message with this counter may be opened with it now. Once too old, it stays so, whatever the
+    /// clock does. Nothing else is changed: the counter is not authenticated yet. Any thread.
+    #[inline]
+    pub fn may_receive(&self, now_ms: u64, counter: u64) -> bool {
+        counter < REJECT_AFTER_MESSAGES && self.lives(now_ms)
+    }
+
+    /// After a send under it: whether a new session is to be asked for. The initiator does so by age, both by count.
+    #[inline]
+    pub fn wants_rekey_on_send(&self, now_ms: u64) -> bool {
+        self.nonce.load(Relaxed) > REKEY_AFTER_MESSAGES
+            || (self.initiator && self.age_ms(now_ms) >= REKEY_AFTER_TIME_MS)
+    }
+
+    /// After an authenticated message under it: whether a new session is to be asked for, true once a keypair. For the
+    /// peer's current keypair only; the holder of the ingress turn alone.
+    #[inline]
+    pub fn wants_rekey_on_receive(&self, now_ms: u64) -> bool {
+        if !self.initiator
+            || self.age_ms(now_ms) < REKEY_ON_RECEIVE_MS
+            || self.dead.load(Relaxed)
+            || self.no_send.load(Relaxed)
+            || self.sent_lastminute.load(Relaxed)
+        {
+            return false;
+        }
+        self.sent_lastminute.store(true, Relaxed);
+        true
+    }
+
+    /// The window of counters received. Its `accept` belongs to the holder of the ingress turn.
+    #[inline]
+    pub fn replay(&self) -> &ReplayWindow {
+        &self.replay
+    }
+
+    /// It is used no more, either way, from now on. Any thread.
+    pub fn kill(&self) {
+        self.dead.store(true, Relaxed);
+    }
+
+    /// Nothing is sent under it any more, but what comes is taken to the end of its time: for a changed private key.
+    /// Any thread.
+    pub fn stop_sending(&self) {
+        self.no_send.store(true, Relaxed);
+    }
+
+    /// Whether it was killed, or was found too old.
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Relaxed)
+    }
+
+    /// For tests that reach the limits. Going back would use counters twice.
+    #[doc(hidden)]
+    pub fn set_nonce_for_test(&self, nonce: u64) {
+        assert!(nonce >= self.nonce.load(Relaxed), "a counter would be used twice");
+        self.nonce.store(nonce, Relaxed);
+    }
+
+    /// Milliseconds since it was made.
+    #[inline]
+    fn age_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.created_ms)
+    }
+
+    /// Not dead; dies of age here.
+    #[inline]
+    fn lives(&self, now_ms: u64) -> bool {
+        if self.dead.load(Relaxed) {
+            return false;
+        }
+        let young = self.age_ms(now_ms) < REJECT_AFTER_TIME_MS;
+        if !young {
+            self.kill();
+        }
+        young
+    }
+}

@@ -1,0 +1,12 @@
+//! Sessions: what a pair of data keys may do, for how long, and which of a peer's keys is used for what.
+
+mod keypair;
+pub mod limits;
+mod replay;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+pub use keypair::Keypair;
+pub use replay::ReplayWindow;
+pub use slots::{Dropped, KeySlots};

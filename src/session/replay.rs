@@ -1,0 +1,82 @@
+//! The replay window: which counters were received already.
+//!
+//! RFC 6479's ring of bits, which moves by whole words and never shifts: 8,192 bits, of which 8,128 behind the greatest
+//! counter are sure to be there.
+
+use super::limits::{REJECT_AFTER_MESSAGES, REPLAY_WINDOW_BITS, REPLAY_WINDOW_USABLE};
+use crate::queue::sync::{AtomicU64, Ordering::Relaxed};
+
+/// Words of the ring.
+const WORDS: usize = 128;
+
+const _: () = assert!(WORDS.is_power_of_two() && WORDS as u64 * u64::BITS as u64 == REPLAY_WINDOW_BITS);
+
+/// The window of one receiving key: 1,032 bytes.
+///
+/// All its orderings are Relaxed: `accept` is called by the holder of the peer's turn alone, and the turn's passing on
+/// (Release by one holder, Acquire by the next) makes one holder's writes visible to the next. The words are atomic only
+/// so that this needs no unsafe cell; there is no read-modify-write.
+#[derive(Debug)]
+pub struct ReplayWindow {
+    /// The greatest counter accepted, plus one; 0 before the first. turn's holder: rw
+    next: AtomicU64,
+    /// The bit of counter c is bit (c + 1) of the ring. turn's holder: rw
+    ring: [AtomicU64; WORDS],
+}
+
+impl ReplayWindow {
+    /// Nothing was received.
+    pub fn new() -> Self {
+        Self { next: AtomicU64::new(0), ring: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    /// Whether a message with this counter is new, and marks it as received. Only for authenticated messages, in their
+    /// order, by the holder of the turn. Refused are: a counter seen before, one more than 8,128 behind the greatest,
+    /// one from [`REJECT_AFTER_MESSAGES`] on.
+    #[inline]
+    pub fn accept(&self, counter: u64) -> bool {
+        if counter >= REJECT_AFTER_MESSAGES {
+            return false;
+        }
+        // Neither sum can wrap: asserted beside the limits.
+        let seen = counter + 1;
+        let next = self.next.load(Relaxed);
+        if seen + REPLAY_WINDOW_USABLE < next {
+            return false;
+        }
+        let (word, bit) = (seen / u64::BITS as u64, 1_u64 << (seen % u64::BITS as u64));
+        if seen > next {
+            self.clear_words(next / u64::BITS as u64, word);
+            self.next.store(seen, Relaxed);
+        }
+        let place = self.word(word);
+        let bits = place.load(Relaxed);
+        place.store(bits | bit, Relaxed);
+        bits & bit == 0
+    }
+
+    /// The greatest counter accepted. Any thread; a snapshot.
+    pub fn greatest(&self) -> Option<u64> {
+        self.next.load(Relaxed).checked_sub(1)
+    }
+
+    /// Empties the words after `from`, up to and with `to`: all of them after a jump over the whole ring.
+    fn clear_words(&self, from: u64, to: u64) {
+        for step in 1..=(to - from).min(WORDS as u64) {
+            self.word(from + step).store(0, Relaxed);
+        }
+    }
+
+    /// The place of a word's number in the ring.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below WORDS")]
+    fn word(&self, number: u64) -> &AtomicU64 {
+        &self.ring[(number % WORDS as u64) as usize]
+    }
+}
+
+impl Default for ReplayWindow {
+    fn default() -> Self {
+        Self::new()
+    }
+}

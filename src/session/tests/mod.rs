@@ -1,0 +1,3 @@
+mod keypair;
+mod replay;
+mod slots;
