@@ -20,3 +20,6 @@ pub mod noise;
 
 #[cfg(not(loom))]
 pub mod session;
+
+#[cfg(not(loom))]
+pub mod route;
