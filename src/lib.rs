@@ -23,3 +23,9 @@ pub mod session;
 
 #[cfg(not(loom))]
 pub mod route;
+
+#[cfg(not(loom))]
+pub mod peer;
+
+#[cfg(not(loom))]
+pub mod shared;

@@ -1,0 +1,101 @@
+//! Receiver index → keypair, by direct indexing: the low bits of the index are the place in the table, all 32 are compared.
+//!
+//! Indices are uniformly random (PROTOCOL, "Mistakes": an LFSR leaks the number of peers), so the table is kept at most half full.
+
+use crate::queue::{Domain, FlowId, Reader, Retired, Slots, sync::Arc};
+use crate::session::Keypair;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Largest table: [`crate::session::KeySlots`] names places by 21 bits.
+const MOST_SLOTS: usize = 1 << 21;
+/// Places a peer may hold at once: next, current, previous and a handshake under way.
+const PLACES_A_PEER: usize = 4;
+
+/// Whose handshake an index was given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// All 32 bits.
+    pub index: u32,
+    /// The peer.
+    pub flow: FlowId,
+}
+
+/// The table. Data cores look up; handshake and control threads reserve, install and remove.
+#[derive(Debug)]
+pub struct IndexTable {
+    keypairs: Slots<Keypair>,
+    mask: u32,
+    /// Handshakes under way, by place. Control threads only.
+    pending: Mutex<HashMap<u32, Pending>>,
+}
+
+impl IndexTable {
+    /// A table for `max_peers` peers (524,288 at most), a random index of which is free at the second try on average.
+    pub fn new(domain: Arc<Domain>, max_peers: u32) -> Self {
+        let slots = (max_peers as usize * PLACES_A_PEER).next_power_of_two().clamp(1 << 10, MOST_SLOTS);
+        let mask = u32::try_from(slots - 1).unwrap_or(u32::MAX);
+        Self { keypairs: Slots::new(domain, slots), mask, pending: Mutex::new(HashMap::new()) }
+    }
+
+    /// The place of an index.
+    pub fn slot(&self, index: u32) -> u32 {
+        index & self.mask
+    }
+
+    /// The live keypair that `index` names. Any core, in a read section.
+    #[inline]
+    pub fn lookup<'r>(&self, reader: &'r Reader, index: u32) -> Option<&'r Keypair> {
+        self.keypair(reader, self.slot(index)).filter(|k| k.local_index() == index)
+    }
+
+    /// The live keypair at a place of [`crate::session::KeySlots`]. Any core, in a read section.
+    #[inline]
+    pub fn keypair<'r>(&self, reader: &'r Reader, slot: u32) -> Option<&'r Keypair> {
+        self.keypairs.get(reader, slot as usize).filter(|k| !k.is_dead())
+    }
+
+    /// Gives a handshake of `flow` an index that nobody holds; `random` yields uniformly random words.
+    /// `None` only if the table is all but full. Control threads.
+    pub fn reserve(&self, reader: &Reader, flow: FlowId, mut random: impl FnMut() -> u32) -> Option<u32> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..256 {
+            let index = random();
+            let slot = self.slot(index);
+            // Place 0 means "none" in the packed slots.
+            if slot != 0 && !pending.contains_key(&slot) && self.keypairs.get(reader, slot as usize).is_none() {
+                pending.insert(slot, Pending { index, flow });
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Whose handshake `index` was given to. Control threads.
+    pub fn pending(&self, index: u32) -> Option<FlowId> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.get(&self.slot(index)).filter(|p| p.index == index).map(|p| p.flow)
+    }
+
+    /// Gives a reserved index back: the handshake was given up or replaced. Control threads.
+    pub fn cancel(&self, index: u32) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.get(&self.slot(index)).is_some_and(|p| p.index == index) {
+            pending.remove(&self.slot(index));
+        }
+    }
+
+    /// Puts the keypair in the place of its reserved index and returns that place. Control threads.
+    pub fn install(&self, keypair: Box<Keypair>) -> Option<u32> {
+        let (index, slot) = (keypair.local_index(), self.slot(keypair.local_index()));
+        let installed = self.keypairs.insert(slot as usize, keypair).is_ok();
+        self.cancel(index);
+        installed.then_some(slot)
+    }
+
+    /// Takes the keypair out of its place: it stops matching at once, and is zeroed and freed after a grace period. Control threads.
+    pub fn remove(&self, reader: &Reader, slot: u32) -> Option<Retired<Keypair>> {
+        self.keypairs.get(reader, slot as usize)?.kill();
+        self.keypairs.take(slot as usize)
+    }
+}

@@ -1,0 +1,11 @@
+//! What the data path and the control threads meet in: tables, ports, counters, and the list of drop reasons.
+//!
+//! The two sides never call each other; they share this, [`crate::peer`] and [`crate::route`], and hand packets over by queues.
+
+mod counters;
+mod drop_reason;
+mod topology;
+
+pub use counters::{Account, Counters, MOST_PORTS};
+pub use drop_reason::DropReason;
+pub use topology::{Budget, Clock, Hop, PeerFlow, Port, Roles, Routes, Shared, Tunnel};
