@@ -29,3 +29,6 @@ pub mod peer;
 
 #[cfg(not(loom))]
 pub mod shared;
+
+#[cfg(not(loom))]
+pub mod datapath;

@@ -1,0 +1,96 @@
+//! The I/O stage of a core: polls its RX queues, classifies, hands off; sends for threads that own no TX queue.
+
+use super::classify::{Way, classify};
+use super::crypto_worker::Turn;
+use super::handoff::Handoff;
+use super::{DropReason, Forward, RxPort, Tx, rx};
+use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
+use crate::queue::{Dir, Receiver};
+
+/// Bursts that one turn takes from the inbox: more than the cores that send by it can release in a turn of theirs.
+const INBOX_BURSTS: usize = 16;
+
+/// What one core polls.
+#[derive(Debug)]
+pub struct Io<A: PacketPool> {
+    /// RX queues that it owns.
+    rx: Vec<RxPort<A::Packet>>,
+    /// What other threads want sent or forwarded by this core.
+    inbox: Receiver<A::Packet>,
+}
+
+impl<A: PacketPool> Io<A> {
+    /// The stage over its queues.
+    pub fn new(rx: Vec<RxPort<A::Packet>>, inbox: Receiver<A::Packet>) -> Self {
+        Self { rx, inbox }
+    }
+
+    /// One turn over all queues; `receive` is false while the gateway drains. Returns how many packets came.
+    pub(super) fn poll(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>, receive: bool) -> usize {
+        let mut packets = self.serve_inbox(turn, tx);
+        if receive {
+            for rx in &mut self.rx {
+                let mut burst = Burst::new();
+                rx::receive(rx, &mut burst, &turn.shared.pool, turn.counters);
+                packets += burst.len();
+                dispatch(&mut burst, rx.port, turn);
+            }
+        }
+        packets
+    }
+
+    fn serve_inbox(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) -> usize {
+        let mut packets = 0;
+        let mut forward = Forward::new(turn);
+        for _ in 0..INBOX_BURSTS {
+            let mut burst: Burst<A::Packet> = Burst::new();
+            let came = self.inbox.recv_burst(&mut burst);
+            packets += came;
+            for packet in burst {
+                match packet.meta().kind {
+                    Kind::Route => forward.inner(packet, tx),
+                    _ => tx.transmit(packet.meta().port, packet, turn.counters),
+                }
+            }
+            if came < BURST {
+                break;
+            }
+        }
+        forward.push();
+        packets
+    }
+}
+
+/// Classifies a burst and hands every packet on.
+fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: u16, turn: &Turn<'_, A>) {
+    let shared = turn.shared;
+    let Some(port) = shared.port(port) else { return };
+    let mut ingress = Handoff::new(Dir::Ingress);
+    let mut egress = Handoff::new(Dir::Egress);
+    for mut packet in burst.drain(..) {
+        let way = classify(&mut packet, port, shared, turn.reader);
+        match way {
+            Way::Ingress(peer) | Way::Egress(peer) => match shared.flows.get(turn.reader, peer) {
+                Some(flow) if matches!(way, Way::Ingress(_)) => ingress.add(flow, packet),
+                Some(flow) => egress.add(flow, packet),
+                None => turn.counters.drop_packet(DropReason::PeerGone, packet),
+            },
+            Way::Handshake(thread) => hand_to_handshakes(packet, thread, turn),
+            Way::Control => super::hand_to_control(packet, Kind::Data, port.id, turn),
+            Way::Drop(reason) => turn.counters.drop_packet(reason, packet),
+        }
+    }
+    ingress.push(turn.reader, shared, turn.counters);
+    egress.push(turn.reader, shared, turn.counters);
+}
+
+fn hand_to_handshakes<A: PacketPool>(packet: A::Packet, thread: usize, turn: &Turn<'_, A>) {
+    let refused = match turn.shared.handshakes.get(thread) {
+        Some(queue) => queue.send(packet).err(),
+        None => Some(packet),
+    };
+    match refused {
+        Some(packet) => turn.counters.drop_packet(DropReason::HandshakeFull, packet),
+        None => turn.counters.to_control.add(1),
+    }
+}

@@ -1,0 +1,39 @@
+//! The data path: what the pinned cores do. It never allocates, locks, logs, panics or calls the kernel (but for the idle sleep).
+//!
+//! Files stand in packet order: rx → classify → handoff → crypto_worker (encap | decap) → release → forward → tx.
+//! [`core_loop`] runs them on a core, as I/O core, as worker, or as both in one loop.
+
+mod classify;
+mod core_loop;
+mod crypto_worker;
+mod decap;
+mod encap;
+mod forward;
+mod handoff;
+mod io;
+mod release;
+mod rx;
+mod tx;
+
+pub use classify::{Way, classify};
+pub use core_loop::{Core, Idle, Stop};
+pub use crypto_worker::CryptoWorker;
+pub use io::Io;
+pub use rx::RxPort;
+pub use tx::{Tx, TxPath};
+
+use crate::frame::{Kind, Packet, PacketPool};
+use crate::shared::{Counters, DropReason, PeerFlow, Port, Shared};
+use crypto_worker::Turn;
+use forward::Forward;
+
+/// Hands a packet to the control thread, or drops it when that is behind.
+fn hand_to_control<A: PacketPool>(mut packet: A::Packet, kind: Kind, port: u16, turn: &Turn<'_, A>) {
+    let meta = packet.meta_mut();
+    meta.kind = kind;
+    meta.port = port;
+    match turn.shared.control.send(packet) {
+        Ok(()) => turn.counters.to_control.add(1),
+        Err(packet) => turn.counters.drop_packet(DropReason::ControlFull, packet),
+    }
+}

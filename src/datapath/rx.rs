@@ -1,0 +1,61 @@
+//! rx: takes bursts from RX queues and makes every packet one that the later stages may touch.
+
+use super::{Counters, DropReason};
+use crate::frame::{Burst, Frame, Packet, PacketPool, RxBurst};
+
+/// Room that the longest outer headers need in front: 14 + 40 + 8 + 16, and a VLAN tag.
+const HEADROOM: usize = 82;
+/// Room that padding and the tag need behind.
+const TAILROOM: usize = 32;
+
+/// One RX queue of a port.
+pub struct RxPort<P: Packet> {
+    /// The port's id.
+    pub port: u16,
+    /// The queue, owned by this core.
+    pub queue: Box<dyn RxBurst<Packet = P>>,
+}
+
+impl<P: Packet> std::fmt::Debug for RxPort<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RxPort").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Receives one burst. What the data path cannot take as it is (chained, shared, foreign, no room) is copied, or dropped by name.
+pub(super) fn receive<A: PacketPool>(
+    rx: &mut RxPort<A::Packet>,
+    burst: &mut Burst<A::Packet>,
+    pool: &A,
+    counters: &Counters,
+) {
+    if rx.queue.rx_burst(burst) == 0 {
+        return;
+    }
+    counters.received(rx.port, burst);
+    if burst.iter().all(|p| fits(p, pool)) {
+        return;
+    }
+    let mut kept: Burst<A::Packet> = Burst::new();
+    for packet in burst.drain(..) {
+        if fits(&packet, pool) {
+            kept.push(packet);
+            continue;
+        }
+        match pool.copy_of(&packet) {
+            Some(copy) => {
+                kept.push(copy);
+                drop(packet);
+            }
+            None => {
+                let reason = if pool.owns(&packet) { DropReason::NotPlain } else { DropReason::ForeignMbuf };
+                counters.drop_packet(reason, packet);
+            }
+        }
+    }
+    *burst = kept;
+}
+
+fn fits<A: PacketPool>(packet: &A::Packet, pool: &A) -> bool {
+    pool.owns(packet) && packet.is_plain() && packet.headroom() + 14 >= HEADROOM && packet.tailroom() >= TAILROOM
+}
