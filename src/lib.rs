@@ -32,3 +32,6 @@ pub mod shared;
 
 #[cfg(not(loom))]
 pub mod datapath;
+
+#[cfg(not(loom))]
+pub mod control;

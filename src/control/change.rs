@@ -1,0 +1,82 @@
+//! What someone wants changed: the one form that the `wg` socket and the peers file are parsed into.
+
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use zeroize::Zeroizing;
+
+/// 32 secret bytes, zeroed on drop; it has no `Debug` of its own bytes.
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<[u8; 32]>);
+
+impl SecretKey {
+    /// Takes the bytes over.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the code that uses the key.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// All zero: "no key" in UAPI.
+    pub fn is_zero(&self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.ct_eq(&[0; 32]).into()
+    }
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// Everything that one `set=1` body or one peers file asks of an interface; applied whole or not at all.
+#[derive(Debug, Default)]
+pub struct ChangeSet {
+    /// A new private key; all zero unsets it.
+    pub private_key: Option<SecretKey>,
+    /// A new listen port.
+    pub listen_port: Option<u16>,
+    /// A firewall mark; 0 unsets it.
+    pub fwmark: Option<u32>,
+    /// All peers that are not named go.
+    pub replace_peers: bool,
+    /// In the order given; the same key may come more than once.
+    pub peers: Vec<PeerChange>,
+}
+
+/// What is asked of one peer.
+#[derive(Debug, Default)]
+pub struct PeerChange {
+    /// Which.
+    pub public_key: [u8; 32],
+    /// It goes.
+    pub remove: bool,
+    /// Only if it exists already.
+    pub update_only: bool,
+    /// A new preshared key; all zero unsets it.
+    pub preshared_key: Option<SecretKey>,
+    /// A new endpoint.
+    pub endpoint: Option<SocketAddr>,
+    /// Seconds; 0 switches it off.
+    pub persistent_keepalive: Option<u16>,
+    /// Its allowed IPs go before those below come.
+    pub replace_allowed_ips: bool,
+    /// Prefixes (host bits cleared), in order.
+    pub allowed_ips: Vec<AllowedIpChange>,
+    /// A name for people (`# friendly_name = …` in a peers file).
+    pub name: Option<String>,
+    /// The line that it began at, 1 the first; 0 where there is none.
+    pub line: u32,
+}
+
+/// One prefix to add, or to remove again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowedIpChange {
+    /// The prefix, host bits cleared.
+    pub prefix: IpNet,
+    /// `-` before it: it goes.
+    pub remove: bool,
+}

@@ -1,0 +1,145 @@
+//! What the control threads share among themselves.
+
+use super::record::{Directory, PeerRecord, PeerState};
+use crate::frame::PacketPool;
+use crate::noise::Identity;
+use crate::queue::{Graveyard, Reader};
+use crate::shared::{PeerFlow, Shared};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A handshake that is to be started.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// With whom.
+    pub record: Arc<PeerRecord>,
+    /// The initiation under way is to be sent again (T1).
+    pub retry: bool,
+}
+
+/// Shared by the control threads of one gateway.
+#[derive(Debug)]
+pub struct Context<A: PacketPool> {
+    /// Shared with the data path too.
+    pub shared: Arc<Shared<A>>,
+    /// All peers.
+    pub directory: Directory,
+    /// Our key; `None`: no handshakes.
+    identity: RwLock<Option<Arc<Identity>>>,
+    /// The handshake threads' requests.
+    pub requests: Vec<SyncSender<Request>>,
+    time: TimeSource,
+}
+
+/// Where the control threads' milliseconds come from.
+struct TimeSource(Box<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for TimeSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TimeSource")
+    }
+}
+
+impl<A: PacketPool> Context<A> {
+    /// A context without peers or key, on the time of [`boottime_ms`].
+    pub fn new(shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
+        Self::with_time(shared, requests, boottime_ms)
+    }
+
+    /// The same on a time of the caller's: milliseconds, of any beginning. For tests and simulations.
+    pub fn with_time(
+        shared: Arc<Shared<A>>,
+        requests: Vec<SyncSender<Request>>,
+        now_ms: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        let time = TimeSource(Box::new(now_ms));
+        Self { shared, directory: Directory::default(), identity: RwLock::new(None), requests, time }
+    }
+
+    /// The time now, ms: CLOCK_BOOTTIME in a gateway. Control threads.
+    pub fn now_ms(&self) -> u64 {
+        (self.time.0)()
+    }
+
+    /// Our key now.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether `identity` is still ours. Asked under a record's lock: what is multiplied with it there is not stale, since a change of
+    /// the key comes first and then resets every record.
+    pub(super) fn is_identity(&self, identity: &Arc<Identity>) -> bool {
+        self.identity().is_some_and(|now| Arc::ptr_eq(&now, identity))
+    }
+
+    pub(super) fn set_identity(&self, identity: Option<Arc<Identity>>) {
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// Has a handshake thread start a handshake. `false`: it is behind, and the caller asks again later.
+    pub fn request(&self, record: &Arc<PeerRecord>, retry: bool) -> bool {
+        let thread = record.flow.0 as usize % self.requests.len().max(1);
+        let request = || Request { record: Arc::clone(record), retry };
+        self.requests.get(thread).is_some_and(|queue| queue.try_send(request()).is_ok())
+    }
+
+    /// Frees those keypairs of a peer that its slots no longer name (or all, when they were cleared).
+    pub(super) fn sweep(
+        &self,
+        state: &mut PeerState,
+        flow: &PeerFlow<A::Packet>,
+        reader: &Reader,
+        graves: &mut Graveyard,
+    ) {
+        let index = &self.shared.index;
+        state.keypairs.retain(|slot| {
+            let lives = flow.keys.contains(*slot);
+            if !lives && let Some(retired) = index.remove(reader, *slot) {
+                graves.bury(retired);
+            }
+            lives
+        });
+    }
+
+    /// Wipes all key material of a peer: handshake and keypairs (PROTOCOL A7, T4).
+    pub(super) fn wipe(
+        &self,
+        state: &mut PeerState,
+        flow: &PeerFlow<A::Packet>,
+        reader: &Reader,
+        graves: &mut Graveyard,
+    ) {
+        self.forget_handshake(state);
+        flow.keys.clear();
+        self.sweep(state, flow, reader, graves);
+    }
+
+    /// Forgets the initiation under way.
+    pub(super) fn forget_handshake(&self, state: &mut PeerState) {
+        state.handshake.clear();
+        if let Some(index) = state.pending_index.take() {
+            self.shared.index.cancel(index);
+        }
+    }
+}
+
+/// Milliseconds of CLOCK_BOOTTIME: it counts suspend, and never jumps.
+pub fn boottime_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds * 1000 + nanos / 1_000_000
+}
+
+/// The wall clock, for TAI64N and for people only.
+pub fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A random number below `bound` (0 for 0), for jitter.
+pub fn jitter(bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    crate::noise::os_random(&mut bytes);
+    u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
+}

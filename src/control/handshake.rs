@@ -1,0 +1,281 @@
+//! A handshake thread: Noise both ways (PROTOCOL A3, A4). A flood of initiations costs its core, never a worker's.
+
+use super::context::{Context, Request, jitter, wall_clock};
+use super::output::{HANDSHAKE_TOS, Hands, Output};
+use super::record::{PeerRecord, PeerState};
+use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
+use crate::noise::{
+    COOKIE_REPLY_LEN, INITIATION_LEN, Identity, OpenedInitiation, RESPONSE_LEN, SessionSecrets, Tai64N, os_random,
+    wipe_stack,
+};
+use crate::queue::{
+    Dir, FlowId, Graveyard, Reader, Receiver,
+    sync::{AtomicU32, Ordering},
+};
+use crate::session::Keypair;
+use crate::shared::{Counters, DropReason, PeerFlow};
+use crossbeam_utils::CachePadded;
+use std::sync::{Arc, mpsc};
+
+/// Names keypairs, so that a reused receiver index is never taken for the one before.
+static SERIAL: AtomicU32 = AtomicU32::new(1);
+
+/// One handshake thread.
+#[derive(Debug)]
+pub struct HandshakeThread<A: PacketPool> {
+    context: Arc<Context<A>>,
+    output: Output<A>,
+    counters: Arc<CachePadded<Counters>>,
+    reader: Reader,
+    /// Messages from the data path.
+    inbox: Receiver<A::Packet>,
+    /// Handshakes to start.
+    requests: mpsc::Receiver<Request>,
+    graves: Graveyard,
+}
+
+/// The thread's hands for one turn of its loop.
+struct Turn<'r, A: PacketPool> {
+    context: &'r Context<A>,
+    hands: Hands<'r, A>,
+    graves: &'r mut Graveyard,
+    now_ms: u64,
+}
+
+impl<A: PacketPool> HandshakeThread<A> {
+    /// A thread over its queues.
+    pub fn new(
+        context: Arc<Context<A>>,
+        output: Output<A>,
+        counters: Arc<CachePadded<Counters>>,
+        reader: Reader,
+        inbox: Receiver<A::Packet>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        let graves = Graveyard::new(Arc::clone(reader.domain()));
+        Self { context, output, counters, reader, inbox, requests, graves }
+    }
+
+    /// One turn: at most one message and one request, so that neither starves the other. Returns whether there was work.
+    pub fn turn(&mut self) -> bool {
+        let packet = self.inbox.recv();
+        let request = self.requests.try_recv().ok();
+        let worked = packet.is_some() || request.is_some();
+        if worked {
+            let mut turn = Turn {
+                context: &self.context,
+                hands: Hands {
+                    shared: &self.context.shared,
+                    reader: &self.reader,
+                    counters: &self.counters,
+                    output: &self.output,
+                },
+                graves: &mut self.graves,
+                now_ms: self.context.now_ms(),
+            };
+            if let Some(packet) = packet {
+                self.counters.control_received.add(1);
+                let reason = turn.message(&packet);
+                self.counters.drop_packet(reason, packet);
+            }
+            if let Some(request) = request {
+                turn.initiate(&request);
+            }
+        }
+        self.reader.quiescent();
+        self.graves.sweep();
+        worked
+    }
+
+    /// Runs `f` (a sleep) out of the grace-period count.
+    pub fn offline(&mut self, f: impl FnOnce()) {
+        self.reader.offline(f);
+    }
+}
+
+impl<A: PacketPool> Turn<'_, A> {
+    /// One message, cut to the UDP payload. Returns what became of it.
+    fn message(&mut self, packet: &A::Packet) -> DropReason {
+        let Some(identity) = self.context.identity() else { return DropReason::HandshakeRefused };
+        let (data, meta) = (packet.data(), packet.meta());
+        let done = if let Ok(message) = <&[u8; INITIATION_LEN]>::try_from(data) {
+            if !identity.check_mac1(message) {
+                return DropReason::BadMac1;
+            }
+            self.initiation(&identity, message, meta)
+        } else if let Ok(message) = <&[u8; RESPONSE_LEN]>::try_from(data) {
+            if !identity.check_mac1(message) {
+                return DropReason::BadMac1;
+            }
+            self.response(&identity, message, meta)
+        } else if let Ok(message) = <&[u8; COOKIE_REPLY_LEN]>::try_from(data) {
+            self.cookie_reply(message)
+        } else {
+            None
+        };
+        done.map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone)
+    }
+
+    /// A peer wants a session; mac1 is good. Silent whatever is wrong (PROTOCOL A3, 5 to 8).
+    fn initiation(&mut self, identity: &Arc<Identity>, message: &[u8; INITIATION_LEN], meta: &Meta) -> Option<()> {
+        let opened = OpenedInitiation::open(identity, message).ok()?;
+        let record = self.context.directory.by_key(opened.static_public())?;
+        let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
+        let mut guard = record.lock();
+        let state = &mut *guard;
+        if state.removed || !self.context.is_identity(identity) {
+            return None;
+        }
+        state.multiply(identity, &record.public_key)?;
+        let statics = state.statics.as_ref()?;
+        let last = state.last_timestamp.unwrap_or_default();
+        let accepted = opened.accept(statics, last, state.last_consumed_ms, self.now_ms).ok()?;
+        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, random_index)?;
+        state.last_timestamp = Some(accepted.timestamp());
+        state.last_consumed_ms = Some(self.now_ms);
+        let psk = state.preshared_key.bytes();
+        let answer = state.handshake.respond(statics, accepted, psk, index, self.now_ms, &mut os_random);
+        let Ok((response, secrets)) = answer else {
+            self.context.shared.index.cancel(index);
+            return None;
+        };
+        self.install(flow, state, secrets)?;
+        if let Some(endpoint) = self.hands.shared.endpoint(meta) {
+            flow.set_endpoint(Some(&endpoint));
+        }
+        flow.stamps.received(self.now_ms, false);
+        add(&flow.handshake_received, INITIATION_LEN);
+        self.send(flow, state, &response);
+        self.arm(&record, flow);
+        Some(())
+    }
+
+    /// The answer to our initiation; mac1 is good.
+    fn response(&mut self, identity: &Identity, message: &[u8; RESPONSE_LEN], meta: &Meta) -> Option<()> {
+        let (record, receiver) = self.pending(message)?;
+        let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
+        let mut guard = record.lock();
+        let state = &mut *guard;
+        if state.removed || state.pending_index != Some(receiver) {
+            return None;
+        }
+        let secrets = state.handshake.consume_response(identity, state.preshared_key.bytes(), message).ok()?;
+        state.pending_index = None;
+        self.install(flow, state, secrets)?;
+        state.timers.handshake_complete();
+        state.last_handshake = Some(wall_clock());
+        if let Some(endpoint) = self.hands.shared.endpoint(meta) {
+            flow.set_endpoint(Some(&endpoint));
+        }
+        flow.stamps.received(self.now_ms, false);
+        add(&flow.handshake_received, RESPONSE_LEN);
+        // Staged packets confirm the session; without any, an empty one does.
+        self.hands.send_keepalive(flow, Kind::Confirm);
+        flow.wake(self.hands.reader, Dir::Egress, &self.hands.shared.flows);
+        self.arm(&record, flow);
+        Some(())
+    }
+
+    fn cookie_reply(&mut self, message: &[u8; COOKIE_REPLY_LEN]) -> Option<()> {
+        let record = self.answered(message)?;
+        let mut guard = record.lock();
+        let state = &mut *guard;
+        state.handshake.consume_cookie_reply(state.statics.as_ref()?, message, self.now_ms).ok()
+    }
+
+    /// Whose initiation this message answers: its receiver index, in bytes 4 to 8 of a cookie reply and 8 to 12 of a response.
+    fn pending(&self, message: &[u8]) -> Option<(Arc<PeerRecord>, u32)> {
+        let at = if message.len() == COOKIE_REPLY_LEN { 4 } else { 8 };
+        let receiver = u32::from_le_bytes(*message.get(at..)?.first_chunk()?);
+        let flow = self.context.shared.index.pending(receiver)?;
+        Some((self.context.directory.by_flow(flow)?, receiver))
+    }
+
+    /// Whose initiation or response of ours a cookie reply answers: a response's index names its keypair by then.
+    fn answered(&self, message: &[u8; COOKIE_REPLY_LEN]) -> Option<Arc<PeerRecord>> {
+        if let Some((record, _)) = self.pending(message) {
+            return Some(record);
+        }
+        let receiver = u32::from_le_bytes(*message.get(4..)?.first_chunk()?);
+        let keypair = self.context.shared.index.lookup(self.hands.reader, receiver)?;
+        self.context.directory.by_flow(FlowId(keypair.flow()))
+    }
+
+    /// Starts a handshake, unless one was sent within 5 s (PROTOCOL A4).
+    fn initiate(&mut self, request: &Request) -> Option<()> {
+        let record = &request.record;
+        let identity = self.context.identity()?;
+        let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
+        flow.endpoint()?;
+        let mut guard = record.lock();
+        let state = &mut *guard;
+        if state.removed || state.sent_handshake_recently(self.now_ms) || !self.context.is_identity(&identity) {
+            return None;
+        }
+        state.multiply(&identity, &record.public_key)?;
+        self.context.forget_handshake(state);
+        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, random_index)?;
+        let statics = state.statics.as_ref()?;
+        let time = Tai64N::from_unix(wall_clock());
+        let message = state.handshake.create_initiation(&identity, statics, index, time, self.now_ms, &mut os_random);
+        let Ok(message) = message else {
+            self.context.shared.index.cancel(index);
+            return None;
+        };
+        state.pending_index = Some(index);
+        state.timers.initiation_sent(self.now_ms, request.retry, jitter);
+        self.send(flow, state, &message);
+        self.arm(record, flow);
+        Some(())
+    }
+
+    /// Puts a new session into its slots and frees what falls out (PROTOCOL A5).
+    fn install(&mut self, flow: &PeerFlow<A::Packet>, state: &mut PeerState, secrets: SessionSecrets) -> Option<()> {
+        // Relaxed: each number is handed out once; nothing else hangs on it.
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let initiator = secrets.initiator;
+        let keypair = Box::new(Keypair::new(secrets, serial, flow.id().0, self.now_ms));
+        let slot = self.context.shared.index.install(keypair)?;
+        if state.keypairs.is_full() {
+            self.context.sweep(state, flow, self.hands.reader, self.graves);
+        }
+        state.keypairs.push(slot);
+        if initiator {
+            flow.keys.install_initiator(slot);
+        } else {
+            flow.keys.install_responder(slot);
+        }
+        self.context.sweep(state, flow, self.hands.reader, self.graves);
+        state.timers.session_derived(self.now_ms);
+        // The secrets moved by value; what the moves left on the stack goes now.
+        wipe_stack();
+        Some(())
+    }
+
+    /// Sends a handshake message to where the peer is.
+    fn send(&self, flow: &PeerFlow<A::Packet>, state: &mut PeerState, message: &[u8]) {
+        let Some(endpoint) = flow.endpoint() else { return };
+        state.last_handshake_sent_ms = Some(self.now_ms);
+        flow.stamps.sent(self.now_ms, false);
+        add(&flow.handshake_sent, message.len());
+        self.hands.send_udp(&endpoint, HANDSHAKE_TOS, message);
+    }
+
+    /// Has the timers look at the peer: its deadlines changed.
+    fn arm(&self, record: &PeerRecord, flow: &PeerFlow<A::Packet>) {
+        debug_assert_eq!(record.flow, flow.id());
+        flow.post(self.hands.reader, &self.hands.shared.flows);
+    }
+}
+
+/// Adds to a counter that several control threads write.
+fn add(counter: &crate::queue::sync::AtomicU64, bytes: usize) {
+    // Relaxed: a figure for people.
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+fn random_index() -> u32 {
+    let mut bytes = [0; 4];
+    os_random(&mut bytes);
+    u32::from_le_bytes(bytes)
+}

@@ -1,0 +1,13 @@
+//! What may block, log and allocate: handshakes, timers, neighbours, the `wg` socket.
+
+pub mod change;
+pub mod context;
+pub mod handshake;
+pub mod interface;
+pub mod neighbour;
+pub mod output;
+pub mod record;
+pub mod service;
+pub mod timers;
+pub mod uapi;
+pub mod wheel;

@@ -1,0 +1,163 @@
+//! What the control threads know of a peer, and where they find it.
+
+use super::change::SecretKey;
+use crate::noise::{HandshakeState, Identity, PeerStatic, Tai64N};
+use crate::queue::FlowId;
+use crate::session::limits::REKEY_TIMEOUT_MS;
+use arrayvec::ArrayVec;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+/// One peer. Control threads only: the data path never sees it.
+#[derive(Debug)]
+pub struct PeerRecord {
+    /// Its queues and data-path part.
+    pub flow: FlowId,
+    /// Its static public key.
+    pub public_key: [u8; 32],
+    state: Mutex<PeerState>,
+}
+
+/// What changes of a peer. One thread at a time, behind the record's lock.
+#[derive(Debug)]
+pub struct PeerState {
+    /// Its key with ours, multiplied at the first handshake; reset when our key changes.
+    pub statics: Option<PeerStatic>,
+    /// The preshared key; all zero: none.
+    pub preshared_key: SecretKey,
+    /// The handshake under way.
+    pub handshake: HandshakeState,
+    /// The index given to the initiation under way.
+    pub pending_index: Option<u32>,
+    /// Places of this peer's keypairs in the index table that are not freed yet.
+    pub keypairs: ArrayVec<u32, 8>,
+    /// Greatest timestamp of an accepted initiation.
+    pub last_timestamp: Option<Tai64N>,
+    /// When an initiation was last accepted, ms.
+    pub last_consumed_ms: Option<u64>,
+    /// When an initiation or a response was last sent, ms.
+    pub last_handshake_sent_ms: Option<u64>,
+    /// When a handshake was last complete, since the Unix epoch.
+    pub last_handshake: Option<Duration>,
+    /// The timers (PROTOCOL A7).
+    pub timers: super::timers::PeerTimers,
+    /// Seconds between persistent keepalives; 0: none.
+    pub persistent_keepalive: u16,
+    /// Its prefixes.
+    pub allowed_ips: Vec<IpNet>,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// It was removed: whoever still holds the record leaves it alone.
+    pub removed: bool,
+}
+
+impl PeerRecord {
+    /// A record around its first state.
+    pub fn new(flow: FlowId, public_key: [u8; 32], state: PeerState) -> Self {
+        Self { flow, public_key, state: Mutex::new(state) }
+    }
+
+    /// Its state, for this thread alone.
+    pub fn lock(&self) -> MutexGuard<'_, PeerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PeerState {
+    /// Whether an initiation or a response went within the last 5 s: no initiation then (PROTOCOL A4).
+    pub fn sent_handshake_recently(&self, now_ms: u64) -> bool {
+        self.last_handshake_sent_ms.is_some_and(|sent| now_ms.abs_diff(sent) < REKEY_TIMEOUT_MS)
+    }
+
+    /// The peer's key with ours, multiplied at the first handshake: half a million peers are configured without a curve operation.
+    /// `identity`: ours, as it is while this state is locked. `None` if the product is zero (PROTOCOL A3, 5).
+    pub fn multiply(&mut self, identity: &Identity, public_key: &[u8; 32]) -> Option<()> {
+        if self.statics.is_none() {
+            self.statics = PeerStatic::new(identity, public_key).ok();
+        }
+        self.statics.is_some().then_some(())
+    }
+}
+
+/// The state of a peer that was just configured.
+impl Default for PeerState {
+    fn default() -> Self {
+        Self {
+            statics: None,
+            preshared_key: SecretKey::new([0; 32]),
+            handshake: HandshakeState::default(),
+            pending_index: None,
+            keypairs: ArrayVec::new(),
+            last_timestamp: None,
+            last_consumed_ms: None,
+            last_handshake_sent_ms: None,
+            last_handshake: None,
+            timers: super::timers::PeerTimers::default(),
+            persistent_keepalive: 0,
+            allowed_ips: Vec::new(),
+            name: None,
+            removed: false,
+        }
+    }
+}
+
+/// All records, by public key and by flow.
+#[derive(Debug, Default)]
+pub struct Directory {
+    inner: RwLock<Index>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) by_key: HashMap<[u8; 32], Arc<PeerRecord>>,
+    pub(super) by_flow: HashMap<u32, Arc<PeerRecord>>,
+}
+
+impl Directory {
+    /// The peer of a public key.
+    pub fn by_key(&self, key: &[u8; 32]) -> Option<Arc<PeerRecord>> {
+        self.read().by_key.get(key).cloned()
+    }
+
+    /// The peer of a flow.
+    pub fn by_flow(&self, flow: FlowId) -> Option<Arc<PeerRecord>> {
+        self.read().by_flow.get(&flow.0).cloned()
+    }
+
+    /// All peers, in no order.
+    pub fn all(&self) -> Vec<Arc<PeerRecord>> {
+        self.read().by_flow.values().cloned().collect()
+    }
+
+    /// How many peers there are.
+    pub fn len(&self) -> usize {
+        self.read().by_flow.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn insert(&self, record: Arc<PeerRecord>) {
+        let mut index = self.write();
+        index.by_key.insert(record.public_key, Arc::clone(&record));
+        index.by_flow.insert(record.flow.0, record);
+    }
+
+    pub(super) fn remove(&self, record: &PeerRecord) {
+        let mut index = self.write();
+        index.by_key.remove(&record.public_key);
+        index.by_flow.remove(&record.flow.0);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

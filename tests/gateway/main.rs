@@ -1,0 +1,22 @@
+//! The real data path and control threads over heap packets: no DPDK, no kernel, and the clock in the test's hand.
+//!
+//! Each test ends with [`harness::Gateway::finish`], which checks the two laws: every packet is accounted for, and the pool is
+//! full again.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
+
+mod changes;
+mod client;
+mod harness;
+mod packets;
+mod running;
+
+mod neighbours;
+mod order;
+mod queues;
+mod removal;
+mod replay;
+mod sessions;
+mod silent;
+mod spoofing;
+mod timers;

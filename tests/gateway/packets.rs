@@ -1,0 +1,156 @@
+//! Frames and packets, made and taken apart.
+
+use culvert::wire::checksum::Sum;
+use culvert::wire::{
+    EtherType, EthernetFrame, Ipv4Header, Ipv4Packet, Ipv6Header, Ipv6Packet, MacAddr, UdpDatagram, UdpHeader,
+    ethernet, protocol,
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// An address from its text.
+pub(crate) fn addr(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// What stands in an IP header beside addresses and payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ip {
+    pub(crate) tos: u8,
+    pub(crate) ttl: u8,
+    pub(crate) protocol: u8,
+}
+
+/// An IP packet.
+pub(crate) fn ip(source: IpAddr, destination: IpAddr, ip: Ip, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap();
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = [0; 20];
+            let Ip { tos, ttl, protocol } = ip;
+            let (identification, dont_fragment, total_len) = (7, false, len + 20);
+            Ipv4Header { tos, total_len, identification, dont_fragment, ttl, protocol, source, destination }
+                .write(&mut header);
+            [&header, payload].concat()
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut header = [0; 40];
+            let Ip { tos: traffic_class, ttl: hop_limit, protocol: next_header } = ip;
+            Ipv6Header { traffic_class, flow_label: 0, payload_len: len, next_header, hop_limit, source, destination }
+                .write(&mut header);
+            [&header, payload].concat()
+        }
+        _ => panic!("two families"),
+    }
+}
+
+/// An IP packet with a UDP datagram.
+pub(crate) fn udp(source: SocketAddr, destination: SocketAddr, tos: u8, payload: &[u8]) -> Vec<u8> {
+    let udp = UdpHeader::new(source.port(), destination.port(), payload).unwrap();
+    let udp = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => udp.with_checksum_v4(s, d, payload),
+        (IpAddr::V6(s), IpAddr::V6(d)) => udp.with_checksum_v6(s, d, payload),
+        _ => panic!("two families"),
+    };
+    let mut header = [0; 8];
+    udp.write(&mut header);
+    let ip_header = Ip { tos, ttl: 64, protocol: protocol::UDP };
+    ip(source.ip(), destination.ip(), ip_header, &[&header, payload].concat())
+}
+
+/// An inner packet of `len` bytes in all that carries `tag`.
+pub(crate) fn tagged(source: &str, destination: &str, tag: u32, len: usize) -> Vec<u8> {
+    let (source, destination) = (addr(source), addr(destination));
+    let headers = if source.is_ipv4() { 28 } else { 48 };
+    let mut payload = vec![0x5a; len - headers];
+    payload[..4].copy_from_slice(&tag.to_le_bytes());
+    udp(SocketAddr::new(source, 1), SocketAddr::new(destination, 2), 0, &payload)
+}
+
+/// What [`tagged`] put in.
+pub(crate) fn tag(packet: &[u8]) -> u32 {
+    let at = if packet[0] >> 4 == 4 { 28 } else { 48 };
+    u32::from_le_bytes(*packet[at..].first_chunk().unwrap())
+}
+
+/// An echo request.
+pub(crate) fn echo(source: &str, destination: &str) -> Vec<u8> {
+    let (source, destination) = (addr(source), addr(destination));
+    let mut message = *b"\x08\0\0\0\x12\x34\0\x01abcdefgh";
+    let (protocol, sum) = match (source, destination) {
+        (IpAddr::V6(s), IpAddr::V6(d)) => {
+            message[0] = 128;
+            (protocol::ICMPV6, Sum::new().pseudo_v6(s, d, protocol::ICMPV6, 16).bytes(&message))
+        }
+        _ => (protocol::ICMP, Sum::new().bytes(&message)),
+    };
+    message[2..4].copy_from_slice(&sum.checksum().to_be_bytes());
+    ip(source, destination, Ip { tos: 0, ttl: 64, protocol }, &message)
+}
+
+/// An Ethernet frame around an IP packet.
+pub(crate) fn frame(destination: MacAddr, source: MacAddr, packet: &[u8]) -> Vec<u8> {
+    let ether_type = if packet.first().is_some_and(|v| v >> 4 == 6) { EtherType::IPV6 } else { EtherType::IPV4 };
+    let mut header = [0; ethernet::HEADER_LEN];
+    ethernet::write_header(&mut header, destination, source, ether_type);
+    [&header, packet].concat()
+}
+
+/// An IP packet's addresses and hop count; its checksum is right.
+pub(crate) fn heads(packet: &[u8]) -> (IpAddr, IpAddr, u8) {
+    if packet[0] >> 4 == 4 {
+        let ip = Ipv4Packet::new_checked(packet).unwrap();
+        assert!(ip.verify_checksum());
+        (ip.source().into(), ip.destination().into(), ip.ttl())
+    } else {
+        let ip = Ipv6Packet::new_checked(packet).unwrap();
+        (ip.source().into(), ip.destination().into(), ip.hop_limit())
+    }
+}
+
+/// An outer datagram that the gateway sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Datagram {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) tos: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// Of a frame; `None` if it is no UDP. All lengths and checksums are right.
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let frame = EthernetFrame::new_checked(frame).unwrap();
+        let (source, destination, tos, bytes, total) = match frame.ether_type() {
+            EtherType::IPV4 => {
+                let ip = Ipv4Packet::new_checked(frame.payload()).unwrap();
+                assert!(ip.verify_checksum());
+                let of_udp = (ip.protocol() == protocol::UDP).then(|| ip.payload())?;
+                (IpAddr::V4(ip.source()), IpAddr::V4(ip.destination()), ip.tos(), of_udp, ip.total_len())
+            }
+            EtherType::IPV6 => {
+                let ip = Ipv6Packet::new_checked(frame.payload()).unwrap();
+                let of_udp = (ip.next_header() == protocol::UDP).then(|| ip.payload())?;
+                (ip.source().into(), ip.destination().into(), ip.traffic_class(), of_udp, ip.total_len())
+            }
+            _ => return None,
+        };
+        assert_eq!(total, frame.payload().len(), "nothing behind the packet");
+        let udp = UdpDatagram::new_checked(bytes).unwrap();
+        match (source, destination) {
+            (IpAddr::V4(s), IpAddr::V4(d)) => assert!(udp.verify_v4(s, d)),
+            (IpAddr::V6(s), IpAddr::V6(d)) => assert!(udp.verify_v6(s, d)),
+            _ => unreachable!("one header has one family"),
+        }
+        Some(Self {
+            from: SocketAddr::new(source, udp.source_port()),
+            to: SocketAddr::new(destination, udp.destination_port()),
+            tos,
+            payload: udp.payload().to_vec(),
+        })
+    }
+
+    /// The message's type.
+    pub(crate) fn kind(&self) -> u8 {
+        self.payload[0]
+    }
+}

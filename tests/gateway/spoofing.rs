@@ -1,0 +1,244 @@
+//! What may come out of a tunnel, and from where (TESTING A8, A9, A10).
+
+use crate::client::Client;
+use crate::harness::{Gateway, HOST, HOST6, allow, peer};
+use crate::packets::{self, Ip, addr, heads, tag, tagged};
+use culvert::control::change::PeerChange;
+use std::net::SocketAddr;
+
+/// Two clients; the first has `prefixes` too.
+fn two(prefixes: &[&str]) -> (Gateway, Client, Client) {
+    let mut gw = Gateway::new();
+    let (mut one, mut two) = (Client::new(1), Client::new(2));
+    for client in [&one, &two] {
+        gw.add(client);
+    }
+    let allowed_ips = prefixes.iter().map(|p| allow(p)).collect();
+    gw.change_peer(PeerChange { public_key: one.key(), allowed_ips, ..PeerChange::default() });
+    gw.connect(&mut one);
+    gw.connect(&mut two);
+    gw.frames();
+    (gw, one, two)
+}
+
+#[test]
+fn a_source_that_is_not_the_peers() {
+    let (mut gw, mut one, _) = two(&[]);
+    let frames: Vec<_> = ["10.1.0.2", "10.0.0.9", "0.0.0.0", "255.255.255.255", "127.0.0.1", "224.0.0.1"]
+        .iter()
+        .map(|source| tagged(source, HOST, 1, 96))
+        .chain(
+            ["fd01::2", "::", "::1", "::ffff:10.1.0.1", "::10.1.0.1", "fd01:0:0:1::1", "ff02::1", "fe80::1"]
+                .iter()
+                .map(|source| tagged(source, HOST6, 1, 96)),
+        )
+        .map(|packet| one.data(&packet))
+        .collect();
+    gw.silent(&frames, "allowedips_src");
+    gw.finish();
+}
+
+#[test]
+fn a_covering_prefix_gives_no_right_to_a_nested_one() {
+    let (mut gw, mut one, mut two) = two(&["0.0.0.0/0", "fd01::/16"]);
+    let frames = [one.data(&tagged(&two.inner(), HOST, 1, 96)), one.data(&tagged(&two.inner6(), HOST6, 1, 96))];
+    gw.silent(&frames, "allowedips_src");
+    // What is left of the covering prefix is the peer's own.
+    let frame = one.data(&tagged("10.1.0.3", "10.0.0.1", 2, 96));
+    gw.wan(&frame);
+    let frame = two.data(&tagged(&two.inner(), "10.0.0.1", 3, 96));
+    gw.wan(&frame);
+    gw.settle();
+    assert_eq!((gw.dropped("allowedips_src"), gw.dropped("control_unknown")), (2, 2));
+    gw.finish();
+}
+
+#[test]
+fn an_ipv4_allowed_ip_does_not_admit_its_mapped_address() {
+    let (mut gw, mut one, _) = two(&["0.0.0.0/0"]);
+    let frame = one.data(&tagged("::ffff:10.9.9.9", HOST6, 1, 96));
+    gw.silent(&[frame], "allowedips_src");
+    gw.finish();
+}
+
+#[test]
+fn inner_lengths_that_lie() {
+    let (mut gw, one, _) = two(&[]);
+    let good = tagged(&one.inner(), HOST, 1, 96);
+    let good6 = tagged(&one.inner6(), HOST6, 1, 96);
+    let with = |packet: &[u8], at: usize, bytes: &[u8]| {
+        let mut packet = packet.to_vec();
+        packet[at..at + bytes.len()].copy_from_slice(bytes);
+        packet
+    };
+    let mut bad = vec![
+        with(&good, 2, &[0, 97]),
+        with(&good, 2, &[0xff, 0xff]),
+        with(&good, 2, &[0, 0]),
+        with(&good, 2, &[0, 19]),
+        with(&good, 0, &[0x44]),
+        with(&good, 0, &[0x55]),
+        with(&good, 0, &[0x00]),
+        with(&good[..32], 0, &[0x4f, 0, 0, 32]),
+        with(&good6, 4, &[0, 57]),
+        with(&good6, 4, &[0xff, 0xff]),
+        good6[..39].to_vec(),
+        good[..19].to_vec(),
+        vec![0x45],
+        vec![0; 16],
+    ];
+    bad.extend((1..20).map(|len| good[..len].to_vec()));
+    let frames: Vec<_> = (100..).zip(&bad).map(|(n, plain)| one.frame(&one.session().seal(n, plain))).collect();
+    gw.silent(&frames, "bad_inner");
+    gw.finish();
+}
+
+#[test]
+fn the_outer_congestion_mark_comes_in_and_no_dscp_goes_out() {
+    let (mut gw, one, _) = two(&[]);
+    let inner = |tos| {
+        let ip = Ip { tos, ttl: 64, protocol: 17 };
+        packets::ip(addr(&one.inner()), addr(HOST), ip, &[0; 40])
+    };
+    let message = one.session().seal(1, &inner(0xb8 | 2));
+    let packet = packets::udp(one.at, one.to, 3, &message);
+    gw.wan(&packets::frame(crate::harness::WAN_MAC, crate::harness::ROUTER_MAC, &packet));
+    gw.settle();
+    assert_eq!(gw.delivered()[0][1], 0xb8 | 3);
+    let ip = Ip { tos: 0xb8 | 1, ttl: 64, protocol: 17 };
+    gw.lan(&packets::ip(addr(HOST), addr(&one.inner()), ip, &[0; 40]));
+    gw.settle();
+    assert_eq!(gw.datagrams()[0].tos, 1);
+    gw.finish();
+}
+
+#[test]
+fn the_endpoint_moves_with_authenticated_data_only() {
+    let (mut gw, mut one, _) = two(&[]);
+    let home = one.at;
+    let moved: SocketAddr = "203.0.113.7:7777".parse().unwrap();
+    let at = |client: &mut Client, at: SocketAddr, payload: &[u8]| {
+        let here = std::mem::replace(&mut client.at, at);
+        let frame = client.frame(payload);
+        client.at = here;
+        frame
+    };
+    let inner = tagged(&one.inner(), HOST, 1, 96);
+    let first = one.session().seal(10, &inner);
+    gw.wan(&one.frame(&first));
+    gw.settle();
+    gw.frames();
+    let mut forged = one.session().seal(11, &inner);
+    *forged.last_mut().unwrap() ^= 1;
+    let mut cookie = vec![0; 64];
+    cookie[0] = 3;
+    for (payload, reason) in [(forged, "auth_failed"), (first, "replay"), (cookie, "handshake_refused")] {
+        let frame = at(&mut one, moved, &payload);
+        gw.silent(&[frame], reason);
+        assert_eq!(gw.endpoint(&one).unwrap().remote, home, "{reason}");
+    }
+    // An older packet within the window moves it, as the kernel does.
+    let old = one.session().seal(5, &inner);
+    let frame = at(&mut one, moved, &old);
+    gw.wan(&frame);
+    gw.settle();
+    assert_eq!(gw.endpoint(&one).unwrap().remote, moved);
+    gw.frames();
+    one.at = moved;
+    gw.lan(&tagged(HOST, &one.inner(), 8, 96));
+    gw.settle();
+    assert_eq!(gw.received_by(&one).iter().map(|p| tag(p)).collect::<Vec<_>>(), [8]);
+    // So does a packet whose inner source is wrong: it is authentic.
+    one.at = home;
+    let spoof = one.session().seal(20, &tagged("10.9.9.9", HOST, 1, 96));
+    gw.silent(&[one.frame(&spoof)], "allowedips_src");
+    assert_eq!(gw.endpoint(&one).unwrap().remote, home);
+    gw.finish();
+}
+
+#[test]
+fn an_initiation_moves_the_endpoint_and_another_family_is_no_hindrance() {
+    let mut gw = Gateway::new();
+    let mut client = Client::new(1);
+    gw.change_peer(PeerChange { endpoint: Some("203.0.113.1:1".parse().unwrap()), ..peer(&client) });
+    gw.connect(&mut client);
+    assert_eq!(gw.endpoint(&client).unwrap().remote, client.at);
+    let v6 = Client::v6(1);
+    (client.at, client.to) = (v6.at, v6.to);
+    let keepalive = client.data(&[]);
+    gw.wan(&keepalive);
+    gw.settle();
+    gw.lan(&tagged(HOST, &client.inner(), 8, 1420));
+    gw.settle();
+    assert_eq!(gw.endpoint(&client).unwrap().remote, v6.at);
+    let received = gw.received_by(&client);
+    assert_eq!((received.len(), tag(&received[0])), (1, 8));
+    gw.finish();
+}
+
+#[test]
+fn answers_leave_from_the_address_that_the_peer_talked_to() {
+    let mut gw = Gateway::new();
+    let mut client = Client::new(1);
+    gw.add(&client);
+    for to in ["192.0.2.2:51820", "192.0.2.1:51820"] {
+        client.to = to.parse().unwrap();
+        let initiation = client.initiation();
+        gw.wan(&client.frame(&initiation));
+        gw.settle();
+        let response = gw.datagrams().remove(0);
+        assert_eq!(response.from, client.to);
+        assert!(client.take_response(&response.payload));
+        let keepalive = client.data(&[]);
+        gw.wan(&keepalive);
+        gw.lan(&tagged(HOST, &client.inner(), 1, 96));
+        gw.settle();
+        assert_eq!(gw.datagrams().iter().map(|d| d.from).collect::<Vec<_>>(), [client.to]);
+        gw.leap_ms(20);
+    }
+    // Without a new handshake, too.
+    client.to = "192.0.2.2:51820".parse().unwrap();
+    let keepalive = client.data(&[]);
+    gw.wan(&keepalive);
+    gw.settle();
+    gw.lan(&tagged(HOST, &client.inner(), 1, 96));
+    gw.settle();
+    assert_eq!(gw.datagrams().iter().map(|d| d.from).collect::<Vec<_>>(), [client.to]);
+    gw.finish();
+}
+
+#[test]
+fn one_client_reaches_another_with_one_hop_less() {
+    let (mut gw, mut one, two) = two(&[]);
+    for (source, destination) in [(one.inner(), two.inner()), (one.inner6(), two.inner6())] {
+        let frame = one.data(&tagged(&source, &destination, 4, 1420));
+        gw.wan(&frame);
+        gw.settle();
+        let received = gw.received_by(&two);
+        assert_eq!(received.len(), 1);
+        assert_eq!(heads(&received[0]), (addr(&source), addr(&destination), 63));
+    }
+    gw.finish();
+}
+
+#[test]
+fn the_last_hop_is_not_forwarded() {
+    let (mut gw, mut one, two) = two(&[]);
+    let packet = |source: &str, destination: &str, ttl| {
+        packets::ip(addr(source), addr(destination), Ip { tos: 0, ttl, protocol: 17 }, &[0; 40])
+    };
+    let mut frames = Vec::new();
+    for ttl in [0, 1] {
+        for (source, destination) in
+            [(one.inner(), two.inner()), (one.inner(), HOST.to_owned()), (one.inner6(), HOST6.to_owned())]
+        {
+            frames.push(one.data(&packet(&source, &destination, ttl)));
+        }
+    }
+    gw.silent(&frames, "ttl_expired");
+    gw.lan(&packet(HOST, &one.inner(), 1));
+    gw.settle();
+    let (wan, lan) = gw.frames();
+    assert_eq!((wan.len(), lan.len(), gw.dropped("ttl_expired")), (0, 0, 7));
+    gw.finish();
+}
