@@ -35,3 +35,6 @@ pub mod datapath;
 
 #[cfg(not(loom))]
 pub mod control;
+
+#[cfg(not(loom))]
+pub mod config;

@@ -1,0 +1,154 @@
+//! What is wrong with a configuration, where, and how to mend it: one sentence and its mend.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a file, 1 the first.
+    Line(PathBuf, u32),
+    /// A file as a whole.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The parts of an error or a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Notice {
+    place: Place,
+    subject: String,
+    what: String,
+    mend: String,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.subject.is_empty() {
+            write!(f, "{}: ", self.subject)?;
+        }
+        write!(f, "{}.", self.what)?;
+        match self.mend.as_str() {
+            "" => Ok(()),
+            question if question.ends_with('?') => write!(f, " {question}"),
+            mend => write!(f, " {mend}."),
+        }
+    }
+}
+
+/// Why a configuration is refused. Its `Display` is what people read:
+/// `culvert.toml:12: [cores] io: core 7 does not exist; this machine has cores 0-1. Name cores out of those.`
+/// The programs end with exit code 2 on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(Box<Notice>);
+
+impl ConfigError {
+    /// `subject` is the section and key, or empty; `what` and `mend` come without their full stops.
+    pub(crate) fn new(
+        place: Place,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self(Box::new(Notice { place, subject: subject.into(), what: what.into(), mend: mend.into() }))
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// What is wrong, without its full stop.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// What to do about it, without its full stop; may be empty.
+    pub fn mend(&self) -> &str {
+        &self.0.mend
+    }
+}
+
+/// Something odd that culvert goes on with; shown as an error is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(Notice);
+
+impl Warning {
+    /// As [`ConfigError::new`].
+    pub(crate) fn new(
+        place: Place,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self(Notice { place, subject: subject.into(), what: what.into(), mend: mend.into() })
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Text of someone else's, fit to be shown in a message: quoted, escaped, at most 48 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(48).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The words for a failed read.
+pub(crate) fn io_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".into(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".into(),
+        _ => format!("it cannot be read ({error})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_of_the_design() {
+        let error = ConfigError::new(
+            Place::Line("culvert.toml".into(), 12),
+            "[cores] io",
+            "core 7 does not exist; this machine has cores 0-1",
+            "Name cores out of those",
+        );
+        assert_eq!(
+            error.to_string(),
+            "culvert.toml:12: [cores] io: core 7 does not exist; this machine has cores 0-1. Name cores out of those."
+        );
+    }
+
+    #[test]
+    fn foreign_text_is_escaped_and_cut() {
+        assert_eq!(quoted("a\u{1b}[2J"), "\"a\\u{1b}[2J\"");
+        assert_eq!(quoted(&"x".repeat(60)).chars().count(), 48 + 3);
+    }
+}
