@@ -38,3 +38,9 @@ pub mod control;
 
 #[cfg(not(loom))]
 pub mod config;
+
+#[cfg(not(loom))]
+pub mod cli;
+
+#[cfg(all(not(loom), feature = "dpdk"))]
+pub mod gateway;

@@ -1,0 +1,63 @@
+//! The gateway: arguments, signals and exit codes only. 0 stopped cleanly, 1 packets unaccounted for, 2 it cannot start.
+
+use clap::Parser;
+use culvert::config::{self, Config, ConfigError, Machine};
+use culvert::gateway::{Gateway, StartError};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A WireGuard gateway on DPDK.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The configuration; conf.d/*.toml beside it and CULVERT__SECTION__KEY variables go over it.
+    #[arg(long, value_name = "FILE", default_value = "/etc/culvert/culvert.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("CULVERT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match run(&arguments.config) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("culvertd: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the gateway until a signal ends it. Returns whether every packet was accounted for.
+fn run(file: &Path) -> Result<bool, StartError> {
+    let config = load(file)?;
+    // Caught from here on, so that a signal during the start ends it cleanly.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(StartError::Signals)?;
+    let gateway = Gateway::start(&config)?;
+    let _without_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!("READY");
+    if let Some(signal) = signals.forever().next() {
+        tracing::info!("signal {signal}: draining");
+    }
+    let _without_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    Ok(gateway.stop())
+}
+
+/// Reads and checks the configuration; warnings are logged.
+fn load(file: &Path) -> Result<Config, ConfigError> {
+    let config = config::load(file, config::environment())?;
+    // Before the EAL, which cuts the cores that this thread may run on to one.
+    let warnings = config.check(&Machine::read())?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(config)
+}

@@ -1,0 +1,172 @@
+//! What people are told: the fact lines of the start, the account while it runs, and the farewell.
+
+use super::tables::Tables;
+use crate::config::Config;
+use crate::dpdk::{Eal, Pool, Port};
+use crate::peer::Tally;
+use crate::queue::sync::Arc;
+use crate::shared::{Account, Counters, Shared};
+use crossbeam_utils::CachePadded;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+type SharedCounters = Arc<CachePadded<Counters>>;
+
+/// All counters of a gateway.
+#[derive(Debug)]
+pub struct Report {
+    shared: Arc<Shared<Pool>>,
+    pool: Pool,
+    data: Mutex<Vec<SharedCounters>>,
+    control: Mutex<Vec<SharedCounters>>,
+}
+
+impl Report {
+    pub(super) fn new(tables: &Tables, pool: &Pool) -> Self {
+        Self {
+            shared: Arc::clone(&tables.shared),
+            pool: pool.clone(),
+            data: Mutex::default(),
+            control: Mutex::default(),
+        }
+    }
+
+    /// The counters of a data core that starts.
+    pub(super) fn data(&self, name: &str) -> SharedCounters {
+        register(&self.data, name)
+    }
+
+    /// The counters of a control thread that starts.
+    pub(super) fn control(&self, name: &str) -> SharedCounters {
+        register(&self.control, name)
+    }
+
+    /// The sums, now.
+    pub fn account(&self) -> Account {
+        let (data, control) = (lock(&self.data), lock(&self.control));
+        Account::sum(data.iter().map(|c| &***c), control.iter().map(|c| &***c))
+    }
+
+    /// Whether every packet has left by one of its doors.
+    pub(super) fn is_drained(&self) -> bool {
+        let account = self.account();
+        account.queued() == 0 && account.control_queued() == 0
+    }
+
+    /// Everything that is counted, for `culvert show`.
+    pub fn json(&self) -> Value {
+        let account = self.account();
+        let reasons = |drops: &[(crate::shared::DropReason, u64)]| -> Value {
+            drops.iter().map(|(r, n)| (r.name().to_owned(), json!({ "packets": n, "hint": r.hint() }))).collect()
+        };
+        json!({
+            "account": {
+                "rx": account.rx,
+                "generated": account.generated,
+                "tx": account.tx,
+                "dropped": account.dropped(),
+                "to_control": account.to_control,
+                "queued": i64::try_from(account.queued()).unwrap_or(i64::MAX),
+                "control_queued": i64::try_from(account.control_queued()).unwrap_or(i64::MAX),
+                "staged": self.shared.staged.held(),
+            },
+            "drops": reasons(&account.drops),
+            "control": reasons(&account.control_drops),
+            "ports": self.ports(),
+            "cores": self.cores(),
+            "pool": { "size": self.pool.size(), "available": self.pool.available() },
+        })
+    }
+
+    fn ports(&self) -> Value {
+        let all: Vec<SharedCounters> = lock(&self.data).iter().chain(lock(&self.control).iter()).cloned().collect();
+        let port = |port: &crate::shared::Port| {
+            let id = usize::from(port.id);
+            let sum = |of: fn(&Counters) -> &[Tally]| -> u64 {
+                all.iter().filter_map(|c| of(c).get(id)).map(Tally::get).sum()
+            };
+            json!({
+                "port": port.name,
+                "rx_packets": sum(|c| &c.rx),
+                "rx_bytes": sum(|c| &c.rx_bytes),
+                "tx_packets": sum(|c| &c.tx),
+                "tx_bytes": sum(|c| &c.tx_bytes),
+            })
+        };
+        self.shared.ports.iter().map(port).collect()
+    }
+
+    fn cores(&self) -> Value {
+        let core = |c: &SharedCounters| json!({ "core": c.name, "turns": c.turns.get(), "busy": c.turns_busy.get() });
+        lock(&self.data).iter().map(core).collect()
+    }
+
+    /// The fact lines of the start.
+    pub(super) fn facts(&self, config: &Config, eal: &Eal, ports: &[Port], queues: &[String]) {
+        let pages = if eal.has_huge_pages() { "huge pages" } else { "ordinary pages (slower: reserve huge pages)" };
+        tracing::info!("{}, {pages}, {} mbufs", eal.version(), self.pool.size());
+        for (port, c) in ports.iter().zip(&config.ports) {
+            let addresses: Vec<_> = c.addresses.iter().map(ToString::to_string).collect();
+            let info = port.info();
+            tracing::info!(
+                "port {}: {} ({}), {:?}, MTU {}, {}",
+                c.name,
+                info.driver,
+                crate::wire::MacAddr(info.mac),
+                c.role,
+                c.mtu,
+                addresses.join(" ")
+            );
+        }
+        let cores = &config.cores;
+        tracing::info!(
+            "cores: I/O {:?}, workers {:?}, handshakes {:?}, control {}, {:?} when idle",
+            cores.io,
+            cores.workers,
+            cores.handshake,
+            cores.control,
+            cores.idle
+        );
+        queues.iter().for_each(|line| tracing::info!("{line}"));
+    }
+
+    /// The last account. Returns whether everything is accounted for and back in the pool.
+    pub(super) fn farewell(&self) -> bool {
+        let account = self.account();
+        let (size, available) = (self.pool.size(), self.pool.available());
+        let mut drops = String::new();
+        for (reason, packets) in &account.drops {
+            let _ = write!(drops, " {}={packets}", reason.name());
+        }
+        tracing::info!(
+            "account: rx {} + generated {} = tx {} + dropped {} + control {}; queued {}; pool {available} of {size}",
+            account.rx,
+            account.generated,
+            account.tx,
+            account.dropped(),
+            account.to_control,
+            account.queued()
+        );
+        tracing::info!("drops:{}", if drops.is_empty() { " none" } else { &drops });
+        let good = account.queued() == 0 && account.control_queued() == 0 && available == size;
+        if !good {
+            tracing::error!(
+                "{} packets are not accounted for, {} mbufs are missing",
+                account.queued(),
+                size - available
+            );
+        }
+        good
+    }
+}
+
+fn register(list: &Mutex<Vec<SharedCounters>>, name: &str) -> SharedCounters {
+    let counters = Counters::new(name);
+    lock(list).push(Arc::clone(&counters));
+    counters
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,21 @@
+//! culvertd between real WireGuard clients (wireguard-go) and a real host, in network namespaces; root only. The
+//! topology is drawn at the head of `src/cli/lab/mod.rs`.
+//!
+//! Each test makes namespaces of its own, but they measure loss on few cores: run them by `cargo nextest run --test
+//! live`, one at a time (`.config/nextest.toml`). Each ends by [`bench::Bench::finish`], which checks the two laws:
+//! every packet has left by a door, and every pool is full again.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod bench;
+mod churn;
+mod control;
+mod demo;
+mod garbage;
+mod keys;
+mod order;
+mod pass;
+mod reference;
+mod refusals;
+mod restart;
+mod roam;

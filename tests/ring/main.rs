@@ -1,0 +1,38 @@
+//! The real gateway, its threads and all, on ports made of memory: what only shows when cores run at once.
+//!
+//! There is one EAL a process, and each test starts its own: run these by `cargo nextest run --test ring`.
+//! Each test ends with [`rig::Rig::finish`], which checks the two laws by numbers that the far ends counted themselves.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, unreachable_pub, reason = "tests")]
+
+#[path = "../gateway/client.rs"]
+#[expect(dead_code, reason = "shared with the tests over heap packets")]
+mod client;
+mod far;
+#[path = "../gateway/packets.rs"]
+#[expect(dead_code, reason = "shared with the tests over heap packets")]
+mod packets;
+mod rig;
+
+mod churn;
+mod full;
+mod garbage;
+mod order;
+mod starts;
+
+/// What the shared client asks of its surroundings.
+mod harness {
+    use culvert::noise::Identity;
+    use culvert::wire::MacAddr;
+
+    pub const LISTEN_PORT: u16 = 51820;
+    /// net_ring has no address of its own.
+    pub const WAN_MAC: MacAddr = MacAddr::ZERO;
+    pub const ROUTER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xfe]);
+    pub const SERVER_KEY: [u8; 32] = [0xaa; 32];
+
+    /// The gateway's key.
+    pub fn server_identity() -> Identity {
+        Identity::new(&SERVER_KEY)
+    }
+}
