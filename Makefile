@@ -1,0 +1,28 @@
+# make setup | build | demo | test | test-long | clean
+
+.PHONY: setup build demo test test-long clean
+
+# What is missing on this machine; nothing the second time.
+setup:
+	@configs/setup.sh
+
+build: setup
+	cargo build --release --locked
+
+# A gateway, two clients and a host on this machine, in network namespaces; removed when it ends. Root, or sudo.
+demo: build
+	@if [ "$$(id -u)" = 0 ]; then target/release/culvert demo; else sudo target/release/culvert demo; fi
+
+# All that has to hold before a change is taken.
+test:
+	@configs/setup.sh test
+	@tests/run.sh
+
+# The same with ten minutes of peers that come and go under load.
+test-long:
+	@configs/setup.sh test
+	@CULVERT_CHURN_SECONDS=600 tests/run.sh
+
+clean:
+	cargo clean
+	rm -rf target-loom target-miri

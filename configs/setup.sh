@@ -1,0 +1,89 @@
+#!/bin/sh
+# Makes a Debian machine ready to build, show and test culvert. A second call changes nothing and takes no time.
+#   configs/setup.sh         what `make build` and `make demo` need
+#   configs/setup.sh test    what `make test` needs beside it
+# CULVERT_HUGE_PAGES=N reserves N huge pages of 2 MiB instead of 256; 0 leaves them alone.
+set -eu
+
+PACKAGES='
+    gcc make pkg-config libclang-dev libc6-dev
+    libdpdk-dev librte-meta-bus librte-meta-mempool librte-meta-net libipsec-mb-dev
+    wireguard-go wireguard-tools
+    curl ethtool iperf3 iproute2 iputils-ping util-linux'
+RUST=1.95
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+may_be_root() {
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null
+}
+
+missing_packages() {
+    for package in $PACKAGES; do echo "$package"; done | sort >"$work/wanted"
+    # shellcheck disable=SC2086 # a list of words
+    dpkg-query -W -f='${db:Status-Status} ${binary:Package}\n' $PACKAGES 2>/dev/null |
+        sed -n 's/^installed \([^:]*\).*/\1/p' | sort >"$work/there"
+    comm -23 "$work/wanted" "$work/there"
+}
+
+install_packages() {
+    missing=$(missing_packages | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    may_be_root || fail "these packages are missing, and you are not root: apt-get install $missing"
+    say "installs $missing"
+    # A fresh machine has no lists; a stale one has lists of packages that are gone.
+    if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then as_root apt-get -q update; fi
+    # shellcheck disable=SC2086 # a list of words
+    apt_install $missing || { as_root apt-get -q update && apt_install $missing; } ||
+        fail "apt-get could not install $missing: mend that and call again"
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
+}
+
+check_rust() {
+    command -v cargo >/dev/null || fail "there is no cargo: install Rust $RUST or newer, see https://rustup.rs"
+    has=$(cargo --version | sed 's/cargo \([0-9]*\.[0-9]*\).*/\1/')
+    oldest=$(printf '%s\n%s\n' "$RUST" "$has" | sort -V | head -n1)
+    [ "$oldest" = "$RUST" ] || fail "Rust $has is too old: culvert needs $RUST (rustup update stable)"
+}
+
+test_tools() {
+    if ! cargo nextest --version >/dev/null 2>&1; then
+        say "builds cargo-nextest (once, some minutes)"
+        cargo install cargo-nextest --locked
+    fi
+    for tool in clippy rustfmt; do
+        name="cargo-$(echo "$tool" | sed 's/rustfmt/fmt/')"
+        command -v "$name" >/dev/null && "$name" --version >/dev/null 2>&1 || rustup component add "$tool"
+    done
+}
+
+# Huge pages make culvertd faster; it does without. Only where they take no memory that others need.
+reserve_huge_pages() {
+    wanted=${CULVERT_HUGE_PAGES:-256}
+    count=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+    [ -r $count ] && [ "$(cat $count)" -lt "$wanted" ] || return 0
+    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+    # Four times as much has to be there as is taken.
+    if [ "${free:-0}" -lt $((wanted * 2048 * 4)) ] || ! may_be_root; then
+        say "reserves no huge pages; culvertd runs without"
+        return 0
+    fi
+    as_root sh -c "echo $wanted 2>/dev/null >$count" || true
+    say "reserved $(cat $count) huge pages of 2 MiB"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+command -v dpkg-query >/dev/null || fail "this is no Debian: install the packages yourself:" $PACKAGES
+install_packages
+check_rust
+[ "${1:-}" != test ] || test_tools
+reserve_huge_pages
