@@ -146,7 +146,6 @@ impl Connection {
             self.bound_large_bodies(context);
             let Some(operation) = operation else { continue };
             let next = self.answer(context, operation);
-            self.large_body = None;
             if next == Next::Close {
                 return Next::Close;
             }
@@ -169,6 +168,8 @@ impl Connection {
             Ok(Operation::Set(change)) => {
                 let peers = change.peers.len();
                 let result = context.device.set(change);
+                // Before the answer: who has read it may send the next large body at once.
+                self.large_body = None;
                 let (interface, process) = (&context.name, self.process);
                 match result {
                     Ok(()) => tracing::info!(interface, process, peers, "configuration changed"),
@@ -178,6 +179,7 @@ impl Connection {
             }
             Err(error) => {
                 self.log(context, error);
+                self.large_body = None;
                 let sent = self.send(context, refusal(error).as_bytes());
                 // It speaks something else: nothing more is expected of it.
                 if error.reason == Reason::UnknownOperation {
