@@ -4,6 +4,8 @@ pub mod change;
 pub mod context;
 pub mod handshake;
 pub mod interface;
+pub mod limiter;
+pub mod load;
 pub mod neighbour;
 pub mod output;
 pub mod record;

@@ -13,6 +13,8 @@ pub struct Identity {
     public: [u8; 32],
     /// Key of mac1 in messages to us: `Hash("mac1----" ‖ public)`.
     mac1_key: [u8; 32],
+    /// Key of the cookie replies that we send: `Hash("cookie--" ‖ public)`.
+    cookie_key: [u8; 32],
     /// The hash that handshakes to us start from: our public key is in it.
     initial_hash: [u8; 32],
 }
@@ -23,7 +25,8 @@ impl Identity {
         let secret = StaticSecret::from(*private_key);
         let public = PublicKey::from(&secret).to_bytes();
         wipe_stack();
-        Self { secret, public, mac1_key: mac1_key(&public), initial_hash: initial_hash(&public) }
+        let (mac1_key, cookie_key) = (mac1_key(&public), cookie_key(&public));
+        Self { secret, public, mac1_key, cookie_key, initial_hash: initial_hash(&public) }
     }
 
     /// Our public key.
@@ -55,6 +58,11 @@ impl Identity {
     /// Diffie-Hellman with our static key.
     pub(super) fn shared(&self, public: &[u8; 32]) -> Result<Secret, HandshakeError> {
         shared(&self.secret, public)
+    }
+
+    /// The key of cookie replies that we send.
+    pub(super) fn cookie_key(&self) -> &[u8; 32] {
+        &self.cookie_key
     }
 
     /// The state that a handshake to us starts from.
@@ -114,7 +122,7 @@ impl PeerStatic {
 
     /// The key of cookie replies that the peer sends.
     pub(super) fn cookie_key(&self) -> [u8; 32] {
-        hash(&[b"cookie--", &self.public])
+        cookie_key(&self.public)
     }
 }
 
@@ -126,6 +134,10 @@ impl core::fmt::Debug for PeerStatic {
 
 fn mac1_key(public: &[u8; 32]) -> [u8; 32] {
     hash(&[b"mac1----", public])
+}
+
+fn cookie_key(public: &[u8; 32]) -> [u8; 32] {
+    hash(&[b"cookie--", public])
 }
 
 /// H := Hash(H ‖ the responder's static public key)

@@ -6,11 +6,13 @@
 //! * as initiator: [`HandshakeState::create_initiation`], then [`HandshakeState::consume_response`];
 //! * as responder: [`Identity::check_mac1`], [`OpenedInitiation::open`] (who is it?), [`OpenedInitiation::accept`] (is
 //!   it fresh?), [`HandshakeState::respond`];
-//! * a cookie reply: [`HandshakeState::consume_cookie_reply`].
+//! * a cookie reply: [`HandshakeState::consume_cookie_reply`];
+//! * under load: [`CookieChecker`].
 //!
 //! Temporaries are zeroed when they go out of scope, and the stack that the calculations used is wiped behind them.
 
 mod cookie;
+mod cookie_checker;
 mod hash;
 mod identity;
 mod initiator;
@@ -22,15 +24,14 @@ mod tai64n;
 #[cfg(test)]
 mod tests;
 
+pub use cookie_checker::{CookieChecker, Source};
 pub use identity::{Identity, PeerStatic};
 pub use initiator::HandshakeState;
 pub use message::{COOKIE_REPLY_LEN, INITIATION_LEN, RESPONSE_LEN};
 pub use random::{Random, os_random};
 pub use responder::{AcceptedInitiation, OpenedInitiation};
+pub use symmetric::dh_count;
 pub use tai64n::Tai64N;
-
-#[cfg(test)]
-pub(crate) use symmetric::DH_COUNT;
 
 use crate::aead::Key;
 

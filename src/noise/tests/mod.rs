@@ -4,6 +4,7 @@
 
 mod attacks;
 mod boringtun;
+mod cookies;
 mod handshakes;
 mod vectors;
 #[cfg(target_os = "linux")]
