@@ -1,5 +1,6 @@
 //! What the control threads share among themselves.
 
+pub use super::environment::Environment;
 use super::record::{Directory, PeerRecord, PeerState};
 use crate::frame::PacketPool;
 use crate::noise::Identity;
@@ -7,7 +8,6 @@ use crate::queue::{Graveyard, Reader};
 use crate::shared::{PeerFlow, Shared};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A handshake that is to be started.
 #[derive(Clone, Debug)]
@@ -29,37 +29,19 @@ pub struct Context<A: PacketPool> {
     identity: RwLock<Option<Arc<Identity>>>,
     /// The handshake threads' requests.
     pub requests: Vec<SyncSender<Request>>,
-    time: TimeSource,
-}
-
-/// Where the control threads' milliseconds come from.
-struct TimeSource(Box<dyn Fn() -> u64 + Send + Sync>);
-
-impl std::fmt::Debug for TimeSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TimeSource")
-    }
+    /// Clocks and randomness.
+    pub environment: Environment,
 }
 
 impl<A: PacketPool> Context<A> {
-    /// A context without peers or key, on the time of [`boottime_ms`].
+    /// A context without peers or key, in the kernel's environment.
     pub fn new(shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
-        Self::with_time(shared, requests, boottime_ms)
+        Self::within(Environment::default(), shared, requests)
     }
 
-    /// The same on a time of the caller's: milliseconds, of any beginning. For tests and simulations.
-    pub fn with_time(
-        shared: Arc<Shared<A>>,
-        requests: Vec<SyncSender<Request>>,
-        now_ms: impl Fn() -> u64 + Send + Sync + 'static,
-    ) -> Self {
-        let time = TimeSource(Box::new(now_ms));
-        Self { shared, directory: Directory::default(), identity: RwLock::new(None), requests, time }
-    }
-
-    /// The time now, ms: CLOCK_BOOTTIME in a gateway. Control threads.
-    pub fn now_ms(&self) -> u64 {
-        (self.time.0)()
+    /// The same in another environment. For tests and simulations.
+    pub fn within(environment: Environment, shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
+        Self { shared, directory: Directory::default(), identity: RwLock::new(None), requests, environment }
     }
 
     /// Our key now.
@@ -122,24 +104,4 @@ impl<A: PacketPool> Context<A> {
             self.shared.index.cancel(index);
         }
     }
-}
-
-/// Milliseconds of CLOCK_BOOTTIME: it counts suspend, and never jumps.
-pub fn boottime_ms() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds * 1000 + nanos / 1_000_000
-}
-
-/// The wall clock, for TAI64N and for people only.
-pub fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// A random number below `bound` (0 for 0), for jitter.
-pub fn jitter(bound: u64) -> u64 {
-    let mut bytes = [0; 8];
-    crate::noise::os_random(&mut bytes);
-    u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
 }

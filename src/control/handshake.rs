@@ -1,12 +1,11 @@
 //! A handshake thread: Noise both ways (PROTOCOL A3, A4). A flood of initiations costs its core, never a worker's.
 
-use super::context::{Context, Request, jitter, wall_clock};
+use super::context::{Context, Request};
 use super::output::{HANDSHAKE_TOS, Hands, Output};
 use super::record::{PeerRecord, PeerState};
 use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
 use crate::noise::{
-    COOKIE_REPLY_LEN, INITIATION_LEN, Identity, OpenedInitiation, RESPONSE_LEN, SessionSecrets, Tai64N, os_random,
-    wipe_stack,
+    COOKIE_REPLY_LEN, INITIATION_LEN, Identity, OpenedInitiation, RESPONSE_LEN, SessionSecrets, Tai64N, wipe_stack,
 };
 use crate::queue::{
     Dir, FlowId, Graveyard, Reader, Receiver,
@@ -71,7 +70,7 @@ impl<A: PacketPool> HandshakeThread<A> {
                     output: &self.output,
                 },
                 graves: &mut self.graves,
-                now_ms: self.context.now_ms(),
+                now_ms: self.context.environment.now_ms(),
             };
             if let Some(packet) = packet {
                 self.counters.control_received.add(1);
@@ -130,11 +129,13 @@ impl<A: PacketPool> Turn<'_, A> {
         let statics = state.statics.as_ref()?;
         let last = state.last_timestamp.unwrap_or_default();
         let accepted = opened.accept(statics, last, state.last_consumed_ms, self.now_ms).ok()?;
-        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, random_index)?;
+        let environment = &self.context.environment;
+        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, || environment.random_index())?;
         state.last_timestamp = Some(accepted.timestamp());
         state.last_consumed_ms = Some(self.now_ms);
         let psk = state.preshared_key.bytes();
-        let answer = state.handshake.respond(statics, accepted, psk, index, self.now_ms, &mut os_random);
+        let random = &mut |bytes: &mut [u8]| environment.random(bytes);
+        let answer = state.handshake.respond(statics, accepted, psk, index, self.now_ms, random);
         let Ok((response, secrets)) = answer else {
             self.context.shared.index.cancel(index);
             return None;
@@ -163,7 +164,7 @@ impl<A: PacketPool> Turn<'_, A> {
         state.pending_index = None;
         self.install(flow, state, secrets)?;
         state.timers.handshake_complete();
-        state.last_handshake = Some(wall_clock());
+        state.last_handshake = Some(self.context.environment.wall_clock());
         if let Some(endpoint) = self.hands.shared.endpoint(meta) {
             flow.set_endpoint(Some(&endpoint));
         }
@@ -214,16 +215,19 @@ impl<A: PacketPool> Turn<'_, A> {
         }
         state.multiply(&identity, &record.public_key)?;
         self.context.forget_handshake(state);
-        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, random_index)?;
+        let environment = &self.context.environment;
+        let index = self.context.shared.index.reserve(self.hands.reader, record.flow, || environment.random_index())?;
         let statics = state.statics.as_ref()?;
-        let time = Tai64N::from_unix(wall_clock());
-        let message = state.handshake.create_initiation(&identity, statics, index, time, self.now_ms, &mut os_random);
+        let time = Tai64N::from_unix(environment.wall_clock()).later_than(state.last_timestamp_sent);
+        let random = &mut |bytes: &mut [u8]| environment.random(bytes);
+        let message = state.handshake.create_initiation(&identity, statics, index, time, self.now_ms, random);
         let Ok(message) = message else {
             self.context.shared.index.cancel(index);
             return None;
         };
+        state.last_timestamp_sent = Some(time);
         state.pending_index = Some(index);
-        state.timers.initiation_sent(self.now_ms, request.retry, jitter);
+        state.timers.initiation_sent(self.now_ms, request.retry, |bound| environment.jitter(bound));
         self.send(flow, state, &message);
         self.arm(record, flow);
         Some(())
@@ -272,10 +276,4 @@ impl<A: PacketPool> Turn<'_, A> {
 fn add(counter: &crate::queue::sync::AtomicU64, bytes: usize) {
     // Relaxed: a figure for people.
     counter.fetch_add(bytes as u64, Ordering::Relaxed);
-}
-
-fn random_index() -> u32 {
-    let mut bytes = [0; 4];
-    os_random(&mut bytes);
-    u32::from_le_bytes(bytes)
 }

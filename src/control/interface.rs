@@ -354,9 +354,8 @@ impl<A: PacketPool> Device for WgDevice<A> {
             listen_port: self.0.context.shared.tunnel.listen_port(),
             fwmark: writer.fwmark,
         };
-        let mut records = self.0.context.directory.all();
+        let records = self.0.context.directory.all();
         drop(writer);
-        records.sort_unstable_by_key(|r| r.flow.0);
         let walk = Walk { interface: Arc::clone(&self.0), records: records.into_iter() };
         Ok((view, Box::new(walk)))
     }

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod context;
+mod environment;
 pub mod handshake;
 pub mod interface;
 pub mod limiter;

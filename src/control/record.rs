@@ -35,6 +35,8 @@ pub struct PeerState {
     pub keypairs: ArrayVec<u32, 8>,
     /// Greatest timestamp of an accepted initiation.
     pub last_timestamp: Option<Tai64N>,
+    /// The timestamp of our last initiation: the next one is greater, whatever the wall clock does.
+    pub last_timestamp_sent: Option<Tai64N>,
     /// When an initiation was last accepted, ms.
     pub last_consumed_ms: Option<u64>,
     /// When an initiation or a response was last sent, ms.
@@ -91,6 +93,7 @@ impl Default for PeerState {
             pending_index: None,
             keypairs: ArrayVec::new(),
             last_timestamp: None,
+            last_timestamp_sent: None,
             last_consumed_ms: None,
             last_handshake_sent_ms: None,
             last_handshake: None,
@@ -126,9 +129,11 @@ impl Directory {
         self.read().by_flow.get(&flow.0).cloned()
     }
 
-    /// All peers, in no order.
+    /// All peers, in order of their flows: the order of a hash table would be another in each run.
     pub fn all(&self) -> Vec<Arc<PeerRecord>> {
-        self.read().by_flow.values().cloned().collect()
+        let mut all: Vec<_> = self.read().by_flow.values().cloned().collect();
+        all.sort_unstable_by_key(|record| record.flow.0);
+        all
     }
 
     /// How many peers there are.

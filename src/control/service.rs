@@ -1,7 +1,7 @@
 //! The control thread: the clock, the timers, and everything that leaves the fast path but is no handshake: ARP, NDP, ICMP to us,
 //! packets whose next hop is not resolved.
 
-use super::context::{Context, jitter, wall_clock};
+use super::context::Context;
 use super::interface::Interface;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
 use super::output::{Hands, Output};
@@ -82,7 +82,7 @@ impl<A: PacketPool> Service<A> {
     /// The thread's state; our addresses are announced on all ports.
     pub fn new(parts: ServiceParts<A>) -> Self {
         let shared = &parts.context.shared;
-        let now_ms = parts.context.now_ms();
+        let now_ms = parts.context.environment.now_ms();
         let mut neighbours = Neighbours::new(Box::new(Staged(Arc::clone(shared))));
         for port in &shared.ports {
             let config = NeighbourPort { mac: port.mac, addresses: port.addresses.clone(), is_proxy: port.roles.inner };
@@ -111,7 +111,7 @@ impl<A: PacketPool> Service<A> {
 
     /// One turn: clock, posts, timers, packets, neighbours. Returns whether there was work.
     pub fn turn(&mut self) -> bool {
-        let now_ms = self.context.now_ms();
+        let now_ms = self.context.environment.now_ms();
         self.context.shared.clock.set_ms(now_ms);
         let posted = self.serve_posts(now_ms);
         self.serve_timers(now_ms);
@@ -264,7 +264,7 @@ impl<A: PacketPool> Service<A> {
         for port in &self.context.shared.ports {
             self.neighbours.flush(port.id);
         }
-        while self.serve_inbox(self.context.now_ms()) > 0 {}
+        while self.serve_inbox(self.context.environment.now_ms()) > 0 {}
         self.serve_neighbours();
     }
 }
@@ -296,14 +296,14 @@ fn look<A: PacketPool>(
     let asked = flow.stamps.take_wants();
     if asked & wants::CONFIRMED != 0 {
         state.timers.handshake_complete();
-        state.last_handshake = Some(wall_clock());
+        state.last_handshake = Some(context.environment.wall_clock());
     }
     if asked & wants::SWEEP != 0 {
         context.sweep(state, flow, hands.reader, graves);
     }
     // Nothing can be kept alive of a peer that never came.
     let persistent_keepalive = if flow.endpoint().is_some() { state.persistent_keepalive } else { 0 };
-    let due = state.timers.look(&flow.stamps, persistent_keepalive, now_ms, jitter);
+    let due = state.timers.look(&flow.stamps, persistent_keepalive, now_ms, |bound| context.environment.jitter(bound));
     let fresh = asked & wants::HANDSHAKE != 0;
     if fresh {
         state.timers.asked();

@@ -85,8 +85,8 @@ impl Tables {
             control: control_in,
             handshakes: handshake_in,
         });
-        shared.clock.set_ms(crate::control::context::boottime_ms());
         let context = Arc::new(Context::new(Arc::clone(&shared), request_in));
+        shared.clock.set_ms(context.environment.now_ms());
         let interface =
             Interface::new(Arc::clone(&context), Arc::clone(&domain), owner, allowed_writer, interface.max_peers);
         let seats = Seats {

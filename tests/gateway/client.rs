@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) to: SocketAddr,
     /// Newest last.
     pub(crate) sessions: Vec<Session>,
+    /// The timestamp of the last initiation that it answered.
+    pub(crate) heard: Option<Tai64N>,
     index: u32,
     seconds: u64,
 }
@@ -46,6 +48,7 @@ impl Client {
             at: format!("198.51.100.{number}:4000").parse().unwrap(),
             to: SocketAddr::new(addr("192.0.2.1"), LISTEN_PORT),
             sessions: Vec::new(),
+            heard: None,
             index: u32::from(number) << 24,
             seconds: 1_000_000,
         }
@@ -104,6 +107,7 @@ impl Client {
     pub(crate) fn respond(&mut self, initiation: &[u8]) -> Option<Vec<u8>> {
         let opened = OpenedInitiation::open(&self.identity, initiation.try_into().ok()?).ok()?;
         let accepted = opened.accept(&self.server, Tai64N::default(), None, 0).ok()?;
+        self.heard = Some(accepted.timestamp());
         self.index += 1;
         let answer = self.state.respond(&self.server, accepted, &self.psk, self.index, 0, &mut os_random);
         let (response, secrets) = answer.ok()?;

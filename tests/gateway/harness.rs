@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::packets::{self, Datagram};
 use culvert::aead::Backend;
 use culvert::control::change::{AllowedIpChange, ChangeSet, PeerChange, SecretKey};
-use culvert::control::context::Context;
+use culvert::control::context::{Context, Environment};
 use culvert::control::handshake::HandshakeThread;
 use culvert::control::interface::{ChangeError, Interface};
 use culvert::control::output::Output;
@@ -13,7 +13,7 @@ use culvert::control::service::{Service, ServiceParts};
 use culvert::datapath::{Core, CryptoWorker, Idle, Io, RxPort, Tx, TxPath};
 use culvert::frame::heap::{HeapPacket, HeapPool, HeapWire};
 use culvert::frame::{Burst, Frame, TxBurst};
-use culvert::noise::Identity;
+use culvert::noise::{Identity, os_random};
 use culvert::peer::{Endpoint, IndexTable};
 use culvert::queue::sync::{Arc, AtomicU64, Mutex, Ordering};
 use culvert::queue::{Domain, Flows, Sender, inbox};
@@ -21,6 +21,7 @@ use culvert::route::{Adjacencies, AllowedIps, Fib, FibWriter};
 use culvert::shared::{Account, Budget, Clock, Counters, Port, Roles, Routes, Shared, Tunnel};
 use culvert::wire::MacAddr;
 use std::sync::{Condvar, mpsc};
+use std::time::Duration;
 
 pub(crate) const LISTEN_PORT: u16 = 51820;
 pub(crate) const WAN: u16 = 0;
@@ -35,6 +36,8 @@ pub(crate) const HOST: &str = "10.0.0.9";
 pub(crate) const HOST6: &str = "fd00::9";
 
 type Pool = HeapPool;
+/// Fills a slice with random bytes.
+pub(crate) type Random = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 type Shares = Arc<crossbeam_utils::CachePadded<Counters>>;
 
 /// The gateway's key.
@@ -122,6 +125,8 @@ pub(crate) struct Gateway {
     pub(crate) wan_tx: HeapWire,
     pub(crate) lan_tx: HeapWire,
     pub(crate) time: Arc<AtomicU64>,
+    /// What the wall clock shows beyond `time`, ms.
+    pub(crate) wall: Arc<AtomicU64>,
     pub(crate) data: Vec<Shares>,
     pub(crate) control: Vec<Shares>,
     pub(crate) guard: Guard,
@@ -175,6 +180,14 @@ fn inner_routes(domain: &Arc<Domain>, port: &Port, resolved: bool) -> (FibWriter
     (writer, routes)
 }
 
+/// Clocks in the test's hand, and `random`.
+fn environment(time: &Arc<AtomicU64>, wall: &Arc<AtomicU64>, random: Random) -> Environment {
+    let [now, clock, beyond] = [time, time, wall].map(Arc::clone);
+    let ms = |clock: &AtomicU64| clock.load(Ordering::Relaxed);
+    let wall_clock = move || Duration::from_millis(ms(&clock).wrapping_add(ms(&beyond)));
+    Environment::new(move || ms(&now), wall_clock, random)
+}
+
 /// What the cores are built of.
 struct Parts {
     wan_tx: HeapWire,
@@ -201,15 +214,20 @@ impl Gateway {
 
     /// A gateway with its key and no peers; its announcements are taken off the wires.
     pub(crate) fn with(options: &Options) -> Self {
-        let mut gateway = Self::assemble(options);
-        let private_key = Some(SecretKey::new([0xaa; 32]));
+        Self::seeded(options, [0xaa; 32], Box::new(os_random))
+    }
+
+    /// The same with a key and a randomness of the caller's.
+    pub(crate) fn seeded(options: &Options, private_key: [u8; 32], random: Random) -> Self {
+        let mut gateway = Self::assemble(options, random);
+        let private_key = Some(SecretKey::new(private_key));
         gateway.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
         gateway.settle();
         gateway.frames();
         gateway
     }
 
-    fn assemble(options: &Options) -> Self {
+    fn assemble(options: &Options, random: Random) -> Self {
         let pool = HeapPool::new(options.pool);
         let is_worker = |role: &&Role| **role != Role::Io;
         let workers = options.cores.iter().filter(is_worker).count();
@@ -239,10 +257,9 @@ impl Gateway {
             control: control_in,
             handshakes: vec![handshake_in],
         });
-        let time = Arc::new(AtomicU64::new(1_000_000));
-        let clock = Arc::clone(&time);
-        let now = move || clock.load(Ordering::Relaxed);
-        let context = Arc::new(Context::with_time(Arc::clone(&shared), vec![request_in], now));
+        let (time, wall) = (Arc::new(AtomicU64::new(1_000_000)), Arc::new(AtomicU64::new(1_800_000_000_000)));
+        let environment = environment(&time, &wall, random);
+        let context = Arc::new(Context::within(environment, Arc::clone(&shared), vec![request_in]));
         let interface = Arc::new(Interface::new(
             Arc::clone(&context),
             Arc::clone(&domain),
@@ -310,6 +327,7 @@ impl Gateway {
             wan_tx,
             lan_tx,
             time,
+            wall,
             data,
             control,
             guard,
@@ -366,16 +384,12 @@ impl Gateway {
 
     /// Applies a change while all others stand still at a quiescent point.
     pub(crate) fn apply(&mut self, change: ChangeSet) -> Result<(), ChangeError> {
-        let interface = Arc::clone(&self.interface);
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || interface.apply(change));
-            while !thread.is_finished() {
-                self.cores.iter_mut().for_each(|core| core.reader.quiescent());
-                self.handshake.offline(|| ());
-                self.service.offline(std::thread::yield_now);
-            }
-            thread.join().unwrap()
-        })
+        let Self { interface, cores, handshake, service, .. } = self;
+        let mut change = Some(change);
+        let mut result = None;
+        let mut apply = || result = change.take().map(|change| interface.apply(change));
+        handshake.offline(|| service.offline(|| offline(cores, &mut apply)));
+        result.unwrap()
     }
 
     /// Applies one peer's change.
@@ -542,6 +556,14 @@ pub(crate) fn peer(client: &Client) -> PeerChange {
 /// A prefix that comes.
 pub(crate) fn allow(prefix: &str) -> AllowedIpChange {
     AllowedIpChange { prefix: prefix.parse().unwrap(), remove: false }
+}
+
+/// Runs `f` while these cores hold nothing.
+fn offline(cores: &mut [Core<Pool>], f: &mut dyn FnMut()) {
+    match cores.split_first_mut() {
+        Some((core, others)) => core.reader.offline(|| offline(others, f)),
+        None => f(),
+    }
 }
 
 fn take(wire: &HeapWire) -> Vec<Vec<u8>> {

@@ -11,6 +11,7 @@ mod harness;
 mod packets;
 mod running;
 
+mod clock;
 mod neighbours;
 mod order;
 mod queues;
