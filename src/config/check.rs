@@ -1,14 +1,17 @@
 //! What only shows between sections, and against the machine.
 
 use super::error::{ConfigError, Place, Warning};
-use super::types::{Config, Device, Idle, Interface, Machine, Port, Role};
+use super::types::{Config, Device, Idle, Interface, MOST_INTERFACES, Machine, Port, Role};
 use ipnet::IpNet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// What WireGuard adds to an inner packet at most: IPv6, UDP, message header, tag.
 const OVERHEAD: u16 = 40 + 8 + 16 + 16;
 /// The least MTU of IPv6 (RFC 8200, section 5).
 const IPV6_MTU: u16 = 1_280;
+/// Peers of all interfaces: as many as have receiver indexes.
+const MOST_PEERS: u64 = 524_288;
 /// The bytes of a Unix socket's name.
 const SOCKET_NAME: usize = 107;
 
@@ -33,6 +36,7 @@ impl Config {
                 self.check_pair(port, other)?;
             }
         }
+        self.check_interfaces()?;
         for interface in &self.interfaces {
             self.check_socket(interface)?;
             self.warn_of_mtu(interface, &mut warnings);
@@ -102,22 +106,6 @@ impl Config {
                     "Write mss_clamp = false",
                 ));
             }
-            if let [first, _, ..] = interface.listen_ports.as_slice() {
-                return Err(self.refuse(
-                    &format!("interface.{name}.listen_ports[1]"),
-                    &subject("listen_ports"),
-                    "more than one listen port comes with a later release".into(),
-                    &format!("Write listen_ports = [{first}]"),
-                ));
-            }
-        }
-        if let [first, second, ..] = self.interfaces.as_slice() {
-            return Err(self.refuse(
-                &format!("interface.{}", second.name),
-                &format!("[[interface]] {}", second.name),
-                "more than one interface comes with a later release".into(),
-                &format!("Keep {} alone", first.name),
-            ));
         }
         Ok(())
     }
@@ -246,6 +234,44 @@ impl Config {
                     &format!("[[port]] {name} routes"),
                     format!("{} has a route over port {} already", route.to, other.name),
                     "Keep one of the two",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What interfaces share: the UDP ports, and the memory for peers.
+    fn check_interfaces(&self) -> Checked {
+        if let Some(beyond) = self.interfaces.get(MOST_INTERFACES) {
+            return Err(self.refuse(
+                &format!("interface.{}", beyond.name),
+                &format!("[[interface]] {}", beyond.name),
+                format!("{} interfaces, but {MOST_INTERFACES} are the most", self.interfaces.len()),
+                "Leave some out",
+            ));
+        }
+        let (mut peers, mut holders) = (0, HashMap::new());
+        for interface in &self.interfaces {
+            let name = &interface.name;
+            for (index, port) in interface.listen_ports.iter().enumerate() {
+                if let Some(holder) = holders.insert(*port, name) {
+                    return Err(self.refuse(
+                        &format!("interface.{name}.listen_ports[{index}]"),
+                        &format!("[[interface]] {name} listen_ports"),
+                        format!("{port} is interface {holder}'s already"),
+                        "Give each interface ports of its own",
+                    ));
+                }
+            }
+            peers += u64::from(interface.max_peers);
+            if peers > MOST_PEERS {
+                return Err(self.refuse(
+                    &format!("interface.{name}.max_peers"),
+                    &format!("[[interface]] {name} max_peers"),
+                    format!(
+                        "{peers} peers with the interfaces before it, but {MOST_PEERS} are the most of all together"
+                    ),
+                    "Lower one of them",
                 ));
             }
         }

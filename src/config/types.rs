@@ -155,6 +155,9 @@ pub struct Route {
     pub via: IpAddr,
 }
 
+/// `[[interface]]`s of a gateway, at most.
+pub const MOST_INTERFACES: usize = 64;
+
 /// `[[interface]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {

@@ -25,8 +25,8 @@ pub struct Context<A: PacketPool> {
     pub shared: Arc<Shared<A>>,
     /// All peers.
     pub directory: Directory,
-    /// Our key; `None`: no handshakes.
-    identity: RwLock<Option<Arc<Identity>>>,
+    /// The key of each interface; `None`: no handshakes.
+    identities: Vec<RwLock<Option<Arc<Identity>>>>,
     /// The handshake threads' requests.
     pub requests: Vec<SyncSender<Request>>,
     /// Clocks and randomness.
@@ -34,29 +34,33 @@ pub struct Context<A: PacketPool> {
 }
 
 impl<A: PacketPool> Context<A> {
-    /// A context without peers or key, in the kernel's environment.
+    /// A context without peers or keys, in the kernel's environment.
     pub fn new(shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
         Self::within(Environment::default(), shared, requests)
     }
 
     /// The same in another environment. For tests and simulations.
     pub fn within(environment: Environment, shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
-        Self { shared, directory: Directory::default(), identity: RwLock::new(None), requests, environment }
+        let directory = Directory::new(shared.tunnels.len());
+        let identities = shared.tunnels.iter().map(|_| RwLock::new(None)).collect();
+        Self { shared, directory, identities, requests, environment }
     }
 
-    /// Our key now.
-    pub fn identity(&self) -> Option<Arc<Identity>> {
-        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The key of an interface now.
+    pub fn identity(&self, tunnel: u8) -> Option<Arc<Identity>> {
+        self.identities.get(usize::from(tunnel))?.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether `identity` is still ours. Asked under a record's lock: what is multiplied with it there is not stale, since a change of
+    /// Whether `identity` is still that interface's. Asked under a record's lock: what is multiplied with it there is not stale, since a change of
     /// the key comes first and then resets every record.
-    pub(super) fn is_identity(&self, identity: &Arc<Identity>) -> bool {
-        self.identity().is_some_and(|now| Arc::ptr_eq(&now, identity))
+    pub(super) fn is_identity(&self, tunnel: u8, identity: &Arc<Identity>) -> bool {
+        self.identity(tunnel).is_some_and(|now| Arc::ptr_eq(&now, identity))
     }
 
-    pub(super) fn set_identity(&self, identity: Option<Arc<Identity>>) {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+    pub(super) fn set_identity(&self, tunnel: u8, identity: Option<Arc<Identity>>) {
+        if let Some(place) = self.identities.get(usize::from(tunnel)) {
+            *place.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        }
     }
 
     /// Has a handshake thread start a handshake. `false`: it is behind, and the caller asks again later.

@@ -95,7 +95,7 @@ impl<A: PacketPool> HandshakeThread<A> {
 impl<A: PacketPool> Turn<'_, A> {
     /// One message, cut to the UDP payload. Returns what became of it.
     fn message(&mut self, packet: &A::Packet) -> DropReason {
-        let Some(identity) = self.context.identity() else { return DropReason::HandshakeRefused };
+        let Some(identity) = self.context.identity(packet.meta().tunnel) else { return DropReason::HandshakeRefused };
         let (data, meta) = (packet.data(), packet.meta());
         let done = if let Ok(message) = <&[u8; INITIATION_LEN]>::try_from(data) {
             if !identity.check_mac1(message) {
@@ -108,7 +108,7 @@ impl<A: PacketPool> Turn<'_, A> {
             }
             self.response(&identity, message, meta)
         } else if let Ok(message) = <&[u8; COOKIE_REPLY_LEN]>::try_from(data) {
-            self.cookie_reply(message)
+            self.cookie_reply(message, meta)
         } else {
             None
         };
@@ -118,11 +118,11 @@ impl<A: PacketPool> Turn<'_, A> {
     /// A peer wants a session; mac1 is good. Silent whatever is wrong (PROTOCOL A3, 5 to 8).
     fn initiation(&mut self, identity: &Arc<Identity>, message: &[u8; INITIATION_LEN], meta: &Meta) -> Option<()> {
         let opened = OpenedInitiation::open(identity, message).ok()?;
-        let record = self.context.directory.by_key(opened.static_public())?;
+        let record = self.context.directory.by_key(meta.tunnel, opened.static_public())?;
         let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
         let mut guard = record.lock();
         let state = &mut *guard;
-        if state.removed || !self.context.is_identity(identity) {
+        if state.removed || !self.context.is_identity(record.tunnel, identity) {
             return None;
         }
         state.multiply(identity, &record.public_key)?;
@@ -153,7 +153,7 @@ impl<A: PacketPool> Turn<'_, A> {
 
     /// The answer to our initiation; mac1 is good.
     fn response(&mut self, identity: &Identity, message: &[u8; RESPONSE_LEN], meta: &Meta) -> Option<()> {
-        let (record, receiver) = self.pending(message)?;
+        let (record, receiver) = self.pending(message, meta)?;
         let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
         let mut guard = record.lock();
         let state = &mut *guard;
@@ -177,40 +177,49 @@ impl<A: PacketPool> Turn<'_, A> {
         Some(())
     }
 
-    fn cookie_reply(&mut self, message: &[u8; COOKIE_REPLY_LEN]) -> Option<()> {
-        let record = self.answered(message)?;
+    fn cookie_reply(&mut self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<()> {
+        let record = self.answered(message, meta)?;
         let mut guard = record.lock();
         let state = &mut *guard;
         state.handshake.consume_cookie_reply(state.statics.as_ref()?, message, self.now_ms).ok()
     }
 
-    /// Whose initiation this message answers: its receiver index, in bytes 4 to 8 of a cookie reply and 8 to 12 of a response.
-    fn pending(&self, message: &[u8]) -> Option<(Arc<PeerRecord>, u32)> {
+    /// Whose initiation this message answers: its receiver index, in bytes 4 to 8 of a cookie reply and 8 to 12 of a response. A peer of
+    /// another interface than the one that it came to is nobody's.
+    fn pending(&self, message: &[u8], meta: &Meta) -> Option<(Arc<PeerRecord>, u32)> {
         let at = if message.len() == COOKIE_REPLY_LEN { 4 } else { 8 };
         let receiver = u32::from_le_bytes(*message.get(at..)?.first_chunk()?);
         let flow = self.context.shared.index.pending(receiver)?;
-        Some((self.context.directory.by_flow(flow)?, receiver))
+        Some((self.peer_of(flow, meta)?, receiver))
     }
 
     /// Whose initiation or response of ours a cookie reply answers: a response's index names its keypair by then.
-    fn answered(&self, message: &[u8; COOKIE_REPLY_LEN]) -> Option<Arc<PeerRecord>> {
-        if let Some((record, _)) = self.pending(message) {
+    fn answered(&self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<Arc<PeerRecord>> {
+        if let Some((record, _)) = self.pending(message, meta) {
             return Some(record);
         }
         let receiver = u32::from_le_bytes(*message.get(4..)?.first_chunk()?);
         let keypair = self.context.shared.index.lookup(self.hands.reader, receiver)?;
-        self.context.directory.by_flow(FlowId(keypair.flow()))
+        self.peer_of(FlowId(keypair.flow()), meta)
+    }
+
+    /// The peer of a flow, if it is of the interface that the message came to.
+    fn peer_of(&self, flow: FlowId, meta: &Meta) -> Option<Arc<PeerRecord>> {
+        self.context.directory.by_flow(flow).filter(|record| record.tunnel == meta.tunnel)
     }
 
     /// Starts a handshake, unless one was sent within 5 s (PROTOCOL A4).
     fn initiate(&mut self, request: &Request) -> Option<()> {
         let record = &request.record;
-        let identity = self.context.identity()?;
+        let identity = self.context.identity(record.tunnel)?;
         let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
         flow.endpoint()?;
         let mut guard = record.lock();
         let state = &mut *guard;
-        if state.removed || state.sent_handshake_recently(self.now_ms) || !self.context.is_identity(&identity) {
+        if state.removed
+            || state.sent_handshake_recently(self.now_ms)
+            || !self.context.is_identity(record.tunnel, &identity)
+        {
             return None;
         }
         state.multiply(&identity, &record.public_key)?;
@@ -262,7 +271,7 @@ impl<A: PacketPool> Turn<'_, A> {
         state.last_handshake_sent_ms = Some(self.now_ms);
         flow.stamps.sent(self.now_ms, false);
         add(&flow.handshake_sent, message.len());
-        self.hands.send_udp(&endpoint, HANDSHAKE_TOS, message);
+        self.hands.send_udp(flow.tunnel, &endpoint, HANDSHAKE_TOS, message);
     }
 
     /// Has the timers look at the peer: its deadlines changed.

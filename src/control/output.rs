@@ -50,10 +50,10 @@ impl<A: PacketPool> Output<A> {
 }
 
 impl<A: PacketPool> Hands<'_, A> {
-    /// Sends one UDP payload from our end of `endpoint` to the other. What cannot go is counted and dropped.
-    pub fn send_udp(&self, endpoint: &Endpoint, tos: u8, payload: &[u8]) {
+    /// Sends one UDP payload of interface `tunnel` from our end of `endpoint` to the other. What cannot go is counted and dropped.
+    pub fn send_udp(&self, tunnel: u8, endpoint: &Endpoint, tos: u8, payload: &[u8]) {
         let Some(mut packet) = self.shared.pool.alloc() else { return };
-        match self.datagram(&mut packet, endpoint, tos, payload) {
+        match self.datagram(&mut packet, (tunnel, endpoint), tos, payload) {
             Some(Hop::Wire { port, .. }) => self.transmit(port, packet),
             Some(Hop::Ask { port }) => self.ask(port, packet),
             _ => self.lost(DropReason::NoOuterRoute, packet),
@@ -88,42 +88,38 @@ impl<A: PacketPool> Hands<'_, A> {
 
     /// A packet that came from the data path goes back to it: to the wire of `port` as it is.
     pub fn give_back(&self, port: u16, packet: A::Packet) {
-        self.to_core(port, Kind::Transmit, packet);
+        self.return_to(port, Kind::Transmit, packet);
     }
 
     /// A packet that came from the data path goes back to it, as an inner packet of ours (no Ethernet header).
     pub fn route(&self, port: u16, packet: A::Packet) {
-        self.to_core(port, Kind::Route, packet);
+        self.return_to(port, Kind::Route, packet);
     }
 
-    fn to_core(&self, port: u16, kind: Kind, mut packet: A::Packet) {
-        packet.meta_mut().kind = kind;
-        packet.meta_mut().port = port;
-        let refused = match self.output.ports.get(usize::from(port)) {
-            Some(core) => core.send(packet).err(),
-            None => Some(packet),
-        };
-        match refused {
-            Some(packet) => self.counters.drop_packet(DropReason::TxFull, packet),
-            None => {
-                self.counters.generated.add(1);
-                self.counters.control_returned.add(1);
-            }
+    fn return_to(&self, port: u16, kind: Kind, packet: A::Packet) {
+        match self.to_core(port, kind, packet) {
+            Ok(()) => self.counters.control_returned.add(1),
+            Err(packet) => self.counters.drop_packet(DropReason::TxFull, packet),
         }
     }
 
     /// A packet of our own to the wire of `port`.
-    fn transmit(&self, port: u16, mut packet: A::Packet) {
-        packet.meta_mut().kind = Kind::Transmit;
-        packet.meta_mut().port = port;
-        let refused = match self.output.ports.get(usize::from(port)) {
-            Some(core) => core.send(packet).err(),
-            None => Some(packet),
-        };
-        match refused {
-            Some(packet) => self.lost(DropReason::TxFull, packet),
-            None => self.counters.generated.add(1),
+    fn transmit(&self, port: u16, packet: A::Packet) {
+        if let Err(packet) = self.to_core(port, Kind::Transmit, packet) {
+            self.lost(DropReason::TxFull, packet);
         }
+    }
+
+    /// Hands a packet to the I/O core of `port`, which counts it from there; it comes back if that is behind.
+    fn to_core(&self, port: u16, kind: Kind, mut packet: A::Packet) -> Result<(), A::Packet> {
+        packet.meta_mut().kind = kind;
+        packet.meta_mut().port = port;
+        match self.output.ports.get(usize::from(port)) {
+            Some(core) => core.send(packet)?,
+            None => return Err(packet),
+        }
+        self.counters.generated.add(1);
+        Ok(())
     }
 
     /// A packet of our own to the thread that resolves next hops.
@@ -147,19 +143,22 @@ impl<A: PacketPool> Hands<'_, A> {
     }
 
     /// Builds the datagram in `packet` and says where it goes.
-    fn datagram(&self, packet: &mut A::Packet, endpoint: &Endpoint, tos: u8, payload: &[u8]) -> Option<Hop> {
+    fn datagram(
+        &self,
+        packet: &mut A::Packet,
+        (tunnel, endpoint): (u8, &Endpoint),
+        tos: u8,
+        payload: &[u8],
+    ) -> Option<Hop> {
         let to = endpoint.remote.ip();
         let hop = self.shared.outer.hop(self.reader, to);
         let (Hop::Wire { port, .. } | Hop::Ask { port }) = hop else { return Some(hop) };
-        let from = endpoint
-            .local
-            .filter(|l| l.is_ipv4() == to.is_ipv4())
-            .or_else(|| self.shared.port(port)?.source_for(to))?;
+        let from = self.shared.source(tunnel, endpoint, port)?;
         packet.append(payload.len())?.copy_from_slice(payload);
-        let header = UdpHeader::new(self.shared.tunnel.listen_port(), endpoint.remote.port(), payload)?;
+        let header = UdpHeader::new(from.port(), endpoint.remote.port(), payload)?;
         let length = udp::HEADER_LEN + payload.len();
         let length = u16::try_from(length).ok()?;
-        let ether_type = match (from, to) {
+        let ether_type = match (from.ip(), to) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 header.with_checksum_v4(source, destination, payload).write(front(packet)?);
                 let ip = Ipv4Header {

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct PeerRecord {
     /// Its queues and data-path part.
     pub flow: FlowId,
+    /// The interface that it belongs to.
+    pub tunnel: u8,
     /// Its static public key.
     pub public_key: [u8; 32],
     state: Mutex<PeerState>,
@@ -57,8 +59,8 @@ pub struct PeerState {
 
 impl PeerRecord {
     /// A record around its first state.
-    pub fn new(flow: FlowId, public_key: [u8; 32], state: PeerState) -> Self {
-        Self { flow, public_key, state: Mutex::new(state) }
+    pub fn new(flow: FlowId, tunnel: u8, public_key: [u8; 32], state: PeerState) -> Self {
+        Self { flow, tunnel, public_key, state: Mutex::new(state) }
     }
 
     /// Its state, for this thread alone.
@@ -106,22 +108,29 @@ impl Default for PeerState {
     }
 }
 
-/// All records, by public key and by flow.
-#[derive(Debug, Default)]
+/// All records, by interface and public key, and by flow. Two interfaces may have a peer of the same key each.
+#[derive(Debug)]
 pub struct Directory {
     inner: RwLock<Index>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    pub(super) by_key: HashMap<[u8; 32], Arc<PeerRecord>>,
-    pub(super) by_flow: HashMap<u32, Arc<PeerRecord>>,
+#[derive(Debug)]
+struct Index {
+    /// A place an interface.
+    by_key: Vec<HashMap<[u8; 32], Arc<PeerRecord>>>,
+    by_flow: HashMap<u32, Arc<PeerRecord>>,
 }
 
 impl Directory {
-    /// The peer of a public key.
-    pub fn by_key(&self, key: &[u8; 32]) -> Option<Arc<PeerRecord>> {
-        self.read().by_key.get(key).cloned()
+    /// An empty directory of so many interfaces.
+    pub fn new(tunnels: usize) -> Self {
+        let by_key = (0..tunnels).map(|_| HashMap::new()).collect();
+        Self { inner: RwLock::new(Index { by_key, by_flow: HashMap::new() }) }
+    }
+
+    /// The peer of a public key on an interface.
+    pub fn by_key(&self, tunnel: u8, key: &[u8; 32]) -> Option<Arc<PeerRecord>> {
+        self.read().by_key.get(usize::from(tunnel))?.get(key).cloned()
     }
 
     /// The peer of a flow.
@@ -129,14 +138,22 @@ impl Directory {
         self.read().by_flow.get(&flow.0).cloned()
     }
 
-    /// All peers, in order of their flows: the order of a hash table would be another in each run.
-    pub fn all(&self) -> Vec<Arc<PeerRecord>> {
-        let mut all: Vec<_> = self.read().by_flow.values().cloned().collect();
+    /// All peers of an interface, in order of their flows: the order of a hash table would be another in each run.
+    pub fn all_of(&self, tunnel: u8) -> Vec<Arc<PeerRecord>> {
+        let index = self.read();
+        let mut all: Vec<_> =
+            index.by_key.get(usize::from(tunnel)).into_iter().flat_map(HashMap::values).cloned().collect();
+        drop(index);
         all.sort_unstable_by_key(|record| record.flow.0);
         all
     }
 
-    /// How many peers there are.
+    /// How many peers an interface has.
+    pub fn len_of(&self, tunnel: u8) -> usize {
+        self.read().by_key.get(usize::from(tunnel)).map_or(0, HashMap::len)
+    }
+
+    /// How many peers there are, of all interfaces.
     pub fn len(&self) -> usize {
         self.read().by_flow.len()
     }
@@ -148,13 +165,17 @@ impl Directory {
 
     pub(super) fn insert(&self, record: Arc<PeerRecord>) {
         let mut index = self.write();
-        index.by_key.insert(record.public_key, Arc::clone(&record));
+        if let Some(peers) = index.by_key.get_mut(usize::from(record.tunnel)) {
+            peers.insert(record.public_key, Arc::clone(&record));
+        }
         index.by_flow.insert(record.flow.0, record);
     }
 
     pub(super) fn remove(&self, record: &PeerRecord) {
         let mut index = self.write();
-        index.by_key.remove(&record.public_key);
+        if let Some(peers) = index.by_key.get_mut(usize::from(record.tunnel)) {
+            peers.remove(&record.public_key);
+        }
         index.by_flow.remove(&record.flow.0);
     }
 

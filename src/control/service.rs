@@ -2,12 +2,12 @@
 //! packets whose next hop is not resolved.
 
 use super::context::Context;
-use super::interface::Interface;
+use super::interface::Writer;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
 use super::output::{Hands, Output};
 use super::wheel::Wheel;
 use crate::frame::{Frame, Kind, Packet, PacketPool};
-use crate::peer::{Endpoint, wants};
+use crate::peer::wants;
 use crate::queue::sync::Ordering;
 use crate::queue::{Dir, FlowId, Graveyard, PostSeat, Reader, Receiver};
 use crate::route::{FibWriter, NextHop};
@@ -26,7 +26,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct Service<A: PacketPool> {
     context: Arc<Context<A>>,
-    interface: Arc<Interface<A>>,
+    writer: Arc<Writer<A>>,
     output: Output<A>,
     counters: Arc<CachePadded<Counters>>,
     reader: Reader,
@@ -46,8 +46,8 @@ pub struct Service<A: PacketPool> {
 pub struct ServiceParts<A: PacketPool> {
     /// Shared by the control threads.
     pub context: Arc<Context<A>>,
-    /// The interface, whose removals it drives.
-    pub interface: Arc<Interface<A>>,
+    /// The interfaces' writer, whose removals it drives.
+    pub writer: Arc<Writer<A>>,
     /// The ways out.
     pub output: Output<A>,
     /// Its counters.
@@ -89,24 +89,10 @@ impl<A: PacketPool> Service<A> {
             neighbours.add_port(port.id, config, now_ms);
         }
         let graves = Graveyard::new(Arc::clone(parts.reader.domain()));
-        let ServiceParts { context, interface, output, counters, reader, inbox, posts, inner, outer } = parts;
+        let ServiceParts { context, writer, output, counters, reader, inbox, posts, inner, outer } = parts;
         let wheel = Wheel::new(now_ms);
         let fired = VecDeque::new();
-        Self {
-            context,
-            interface,
-            output,
-            counters,
-            reader,
-            inbox,
-            posts,
-            wheel,
-            neighbours,
-            inner,
-            outer,
-            graves,
-            fired,
-        }
+        Self { context, writer, output, counters, reader, inbox, posts, wheel, neighbours, inner, outer, graves, fired }
     }
 
     /// One turn: clock, posts, timers, packets, neighbours. Returns whether there was work.
@@ -122,7 +108,7 @@ impl<A: PacketPool> Service<A> {
         self.serve_neighbours();
         self.reader.quiescent();
         self.graves.sweep();
-        self.interface.poll();
+        self.writer.poll();
         posted + packets + self.fired.len() > 0
     }
 
@@ -312,7 +298,7 @@ fn look<A: PacketPool>(
         && let Some(endpoint) = flow.endpoint()
     {
         // The peer is silent: the address of ours that it last talked to may be what is wrong (PROTOCOL A7, T1 and T3).
-        flow.set_endpoint(Some(&Endpoint::configured(endpoint.remote)));
+        flow.set_endpoint(Some(&endpoint.without_address()));
     }
     let wanted = due.initiate.or_else(|| fresh.then_some(false)).filter(|_| !state.sent_handshake_recently(now_ms));
     let mut next_ms = due.next_ms;

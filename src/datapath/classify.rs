@@ -108,9 +108,8 @@ impl<A: PacketPool> Classify<'_, A> {
         }
         let bytes = packet.data().get(ip.payload_at..ip.end).ok_or(DropReason::BadUdp)?;
         let datagram = UdpDatagram::new_checked(bytes).map_err(|_| DropReason::BadUdp)?;
-        if datagram.destination_port() != self.shared.tunnel.listen_port() {
-            return Err(DropReason::NotForUs);
-        }
+        let local_port = datagram.destination_port();
+        let tunnel = self.shared.listen.tunnel_of(local_port).ok_or(DropReason::NotForUs)?;
         self.check_udp(packet.meta().checksum, &datagram, ip)?;
         let message = Message::parse(datagram.payload()).map_err(|_| DropReason::BadMessage)?;
         let (mut way, mut receiver) = (Way::Handshake(self.handshake_thread(ip, datagram.source_port())), 0);
@@ -128,6 +127,7 @@ impl<A: PacketPool> Classify<'_, A> {
         meta.source_port = source_port;
         // The address may be another port's than the one that the frame came by.
         (meta.port, meta.local_address) = (port, address);
+        (meta.tunnel, meta.local_port) = (tunnel, local_port);
         meta.outer_tos = ip.tos;
         meta.receiver = receiver;
         meta.verdict = 0;

@@ -58,7 +58,7 @@ pub(super) fn prepare<A: PacketPool>(
     let Some(first) = keypair.reserve_nonces(u32::try_from(packets.len()).unwrap_or(u32::MAX)) else {
         return refuse(packets, DropReason::NonceLimit);
     };
-    let mtu = usize::from(turn.shared.tunnel.mtu);
+    let mtu = turn.shared.tunnel(flow.tunnel).map_or(0, |tunnel| usize::from(tunnel.mtu));
     for (nonce, packet) in (first..).zip(packets.iter_mut()) {
         let verdict = encapsulate(packet, &template, keypair, nonce, mtu).map_or_else(DropReason::verdict, |()| 0);
         packet.meta_mut().verdict = verdict;
@@ -81,19 +81,10 @@ fn template<A: PacketPool>(flow: &PeerFlow<A::Packet>, turn: &Turn<'_, A>) -> Re
         Hop::Ask { port } => (WayOut::Ask(port), port, [0; 12]),
         Hop::Local { .. } | Hop::None => return Err(DropReason::NoOuterRoute),
     };
-    let from = endpoint
-        .local
-        .filter(|l| l.is_ipv4() == to.is_ipv4())
-        .or_else(|| shared.port(port)?.source_for(to))
-        .ok_or(DropReason::NoOuterRoute)?;
+    let from = shared.source(flow.tunnel, &endpoint, port).ok_or(DropReason::NoOuterRoute)?;
     let mut headers = Headers::default();
-    let udp = UdpHeader {
-        source_port: shared.tunnel.listen_port(),
-        destination_port: endpoint.remote.port(),
-        len: 0,
-        checksum: 0,
-    };
-    headers.ip(&macs, from, to).ok_or(DropReason::NoOuterRoute)?;
+    let udp = UdpHeader { source_port: from.port(), destination_port: endpoint.remote.port(), len: 0, checksum: 0 };
+    headers.ip(&macs, from.ip(), to).ok_or(DropReason::NoOuterRoute)?;
     headers.put(|out| udp.write(out));
     Ok(Template { headers: headers.0, ipv6: to.is_ipv6(), way_out })
 }

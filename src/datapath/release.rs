@@ -102,6 +102,10 @@ fn accept<A: PacketPool>(
     if let Some(reason) = DropReason::from_verdict(meta.verdict) {
         return Err(reason);
     }
+    // A session belongs to the interface of its peer: on another one's port nobody knows its index.
+    if meta.tunnel != flow.tunnel {
+        return Err(DropReason::UnknownIndex);
+    }
     // The keypair can have died since the tag was checked; its window is gone with it.
     let keypair = keypair.ok_or(DropReason::SessionExpired)?;
     if !keypair.replay().accept(meta.counter) {

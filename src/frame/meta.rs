@@ -39,6 +39,8 @@ pub struct Meta {
     pub source_port: u16,
     /// Which of our own addresses on `port` was asked. classify: w, release: r
     pub local_address: u16,
+    /// Which UDP port of ours was asked. classify: w, release: r
+    pub local_port: u16,
     /// Where the sealed part of an outgoing message begins, bytes from the start. encap: w, cipher: r
     pub sealed_at: u16,
     /// The port (device) that it came in by. rx: w
@@ -49,6 +51,8 @@ pub struct Meta {
     pub verdict: u8,
     /// TOS or traffic class byte of the outer header. classify: w, release: r
     pub outer_tos: u8,
+    /// The interface that listens on `local_port`. classify: w, handshake threads and release: r
+    pub tunnel: u8,
     /// Whether the NIC found the checksums good (1), bad (2), or did not look (0). rx: w
     pub checksum: u8,
 }

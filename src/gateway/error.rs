@@ -14,9 +14,6 @@ pub enum StartError {
     /// The configuration, a key file or a peers file.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no `[[interface]]`.
-    #[error("no [[interface]]: name one, with its private_key_file")]
-    NoInterface,
     /// A device that cannot be one.
     #[error("[[port]] {port}: {error}")]
     Device {
@@ -72,11 +69,13 @@ pub enum StartError {
     /// The signal handlers.
     #[error("signals: {0}")]
     Signals(std::io::Error),
-    /// The peers file asks for too much.
-    #[error("{}: {error}", file.display())]
+    /// A peers file asks for too much, or for what is another interface's.
+    #[error("{}{}: {error}.", file.display(), at(*line))]
     Peers {
         /// The file.
         file: PathBuf,
+        /// The line, 1 the first; 0: it is not one line's fault.
+        line: u32,
         /// What is wrong.
         error: ChangeError,
     },
@@ -96,4 +95,9 @@ pub enum StartError {
         /// What is wrong.
         error: LcoreError,
     },
+}
+
+/// The line as it stands behind a file's name.
+fn at(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
 }

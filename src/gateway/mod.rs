@@ -13,7 +13,7 @@ pub use report::Report;
 use crate::aead::Backend;
 use crate::config::{self, Config, Interface as InterfaceConfig};
 use crate::control::change::ChangeSet;
-use crate::control::interface::{Interface, WgDevice};
+use crate::control::interface::{ChangeError, Interface, WgDevice, Writer};
 use crate::control::uapi::UapiServer;
 use crate::datapath::Stop;
 use crate::dpdk::{Eal, Pool, Port};
@@ -30,9 +30,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A gateway that runs. Call [`Gateway::stop`] to take it down.
 #[derive(Debug)]
 pub struct Gateway {
-    uapi: UapiServer,
+    /// A `wg` socket an interface.
+    uapi: Vec<UapiServer>,
     socket: ControlSocket,
-    interface: Arc<Interface<Pool>>,
+    interfaces: Vec<Arc<Interface<Pool>>>,
+    writer: Arc<Writer<Pool>>,
     stop: Arc<Stop>,
     threads: Threads,
     report: Arc<Report>,
@@ -60,10 +62,8 @@ impl Gateway {
 
     fn build(config: &Config, eal: Option<Eal>) -> Result<Self, StartError> {
         let began = Instant::now();
-        let interface = config.interfaces.first().ok_or(StartError::NoInterface)?;
-        let name = interface.name.as_str();
         // All that can be wrong in files is found before anything is touched.
-        let changes = changes(config, interface)?;
+        let changes = config.interfaces.iter().map(|interface| changes(config, interface)).collect::<Result<_, _>>()?;
         let backend = backend(config)?;
         let plan = Plan::new(config)?;
 
@@ -75,13 +75,9 @@ impl Gateway {
         let pool = Pool::create(&eal, &plan.pool_options(config, &ports))?;
         let layout = plan.configure(config, &mut ports, &pool)?;
 
-        let (tables, seats) = Tables::new(config, interface, &ports, &pool, &plan)?;
-        tables
-            .interface
-            .apply(changes)
-            .map_err(|error| StartError::Peers { file: interface.peers_file.clone().unwrap_or_default(), error })?;
-        let device = Arc::new(WgDevice(Arc::clone(&tables.interface)));
-        let uapi = UapiServer::bind(&config.control.uapi_dir, &interface.name, device)?;
+        let (tables, seats) = Tables::new(config, &ports, &pool, &plan)?;
+        apply(config, &tables, changes)?;
+        let uapi = bind(config, &tables)?;
         let stop = Arc::new(Stop::default());
         let report = Arc::new(Report::new(&tables, &pool));
         let starter =
@@ -89,13 +85,17 @@ impl Gateway {
         let socket = ControlSocket::bind(&config.control.socket, Arc::clone(&report))?;
         let queues = layout.lines(&plan, config);
         let threads = starter.start(seats, layout)?;
-        let interface = Arc::clone(&tables.interface);
         report.facts(config, &eal, &ports, &queues);
         tracing::info!("cipher: {}, known answers checked", backend.name());
-        let (port, peers) = (tables.shared.tunnel.listen_port(), interface.peers());
-        tracing::info!("{name}: listens on UDP port {port}, {peers} peers");
+        for (interface, tunnel) in tables.interfaces.iter().zip(&tables.shared.tunnels) {
+            let ports = tunnel.listen_ports();
+            let (s, ports) = (if ports.len() > 1 { "s" } else { "" }, ports.iter().map(ToString::to_string));
+            let (ports, peers) = (ports.collect::<Vec<_>>().join(", "), interface.peers());
+            tracing::info!("{}: listens on UDP port{s} {ports}, {peers} peers", tunnel.name);
+        }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
-        Ok(Self { uapi, socket, interface, stop, threads, report, ports, _eal: eal })
+        let Tables { interfaces, writer, .. } = tables;
+        Ok(Self { uapi, socket, interfaces, writer, stop, threads, report, ports, _eal: eal })
     }
 
     /// What it counts.
@@ -106,21 +106,21 @@ impl Gateway {
     /// Takes it down: no more packets are received, those inside are worked off or dropped by name, all is freed.
     /// Returns whether every packet is accounted for and the pool is full again.
     pub fn stop(self) -> bool {
-        let Self { uapi, socket, interface, stop, threads, report, ports, _eal } = self;
-        uapi.shutdown();
+        let Self { uapi, socket, interfaces, writer, stop, threads, report, ports, _eal } = self;
+        uapi.iter().for_each(UapiServer::shutdown);
         drop((uapi, socket));
         stop.drain();
-        interface.clear();
+        interfaces.iter().for_each(|interface| interface.clear());
         let deadline = Instant::now() + DRAIN;
         let mut quiet = 0;
         while quiet < 3 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
-            let still = interface.poll() == 0 && report.is_drained();
+            let still = writer.poll() == 0 && report.is_drained();
             quiet = if still { quiet + 1 } else { 0 };
         }
         stop.exit();
         threads.join();
-        drop(interface);
+        drop((interfaces, writer));
         drop(ports);
         report.farewell()
     }
@@ -142,6 +142,26 @@ fn changes(config: &Config, interface: &InterfaceConfig) -> Result<ChangeSet, St
         changes.listen_port = interface.listen_ports.first().copied();
     }
     Ok(changes)
+}
+
+/// Gives each interface its key and its peers.
+fn apply(config: &Config, tables: &Tables, changes: Vec<ChangeSet>) -> Result<(), StartError> {
+    for ((interface, c), change) in tables.interfaces.iter().zip(&config.interfaces).zip(changes) {
+        interface.apply(change).map_err(|error| {
+            let line = if let ChangeError::PrefixTaken { line, .. } = error { line } else { 0 };
+            StartError::Peers { file: c.peers_file.clone().unwrap_or_default(), line, error }
+        })?;
+    }
+    Ok(())
+}
+
+/// The `wg` sockets.
+fn bind(config: &Config, tables: &Tables) -> Result<Vec<UapiServer>, StartError> {
+    let bind = |(interface, c): (&Arc<Interface<Pool>>, &InterfaceConfig)| {
+        let device = Arc::new(WgDevice(Arc::clone(interface)));
+        Ok(UapiServer::bind(&config.control.uapi_dir, &c.name, device)?)
+    };
+    tables.interfaces.iter().zip(&config.interfaces).map(bind).collect()
 }
 
 /// The cipher backend.

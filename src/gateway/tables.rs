@@ -2,16 +2,18 @@
 
 use super::plan::{Plan, to_u32};
 use super::{Pool, Port, StartError};
-use crate::config::{Config, Interface as InterfaceConfig};
+use crate::config::{self, Config};
 use crate::control::context::{Context, Request};
-use crate::control::interface::Interface;
+use crate::control::interface::{Interface, Writer};
 use crate::frame::PacketPool;
 use crate::peer::{IndexTable, Peer};
 use crate::queue::{Domain, Flows, PostSeat, Receiver, Sender, WorkerSeat, inbox, sync::Arc};
 use crate::route::{Adjacencies, AllowedIps, Fib, FibWriter, RouteError};
-use crate::shared::{self, Budget, Clock, Roles, Routes, Shared, Tunnel};
+use crate::shared::{self, Budget, Clock, ListenPorts, Roles, Routes, Shared, Tunnel};
 use crate::wire::MacAddr;
 use std::sync::mpsc;
+
+const _: () = assert!(config::MOST_INTERFACES == shared::MOST_INTERFACES);
 
 type Mbuf = <Pool as PacketPool>::Packet;
 
@@ -19,8 +21,10 @@ type Mbuf = <Pool as PacketPool>::Packet;
 const INBOX: u32 = 4096;
 /// Handshakes that wait to be started, a thread.
 const REQUESTS: usize = 4096;
-/// Readers that come and go: `wg` dumps and changes.
-const SPARE_READERS: usize = 64;
+/// Readers that come and go: changes at the start and at the end.
+const SPARE_READERS: usize = 48;
+/// The same of one `wg` socket, whose threads dump and change: twice as many as they are.
+const READERS_A_SOCKET: usize = 16;
 /// Neighbours a port.
 const NEIGHBOURS: usize = 4096;
 /// Prefixes of a family that the routes take without growing.
@@ -32,7 +36,9 @@ pub(super) struct Tables {
     pub(super) domain: Arc<Domain>,
     pub(super) shared: Arc<Shared<Pool>>,
     pub(super) context: Arc<Context<Pool>>,
-    pub(super) interface: Arc<Interface<Pool>>,
+    pub(super) writer: Arc<Writer<Pool>>,
+    /// In the order of the configuration, which is that of [`Shared::tunnels`].
+    pub(super) interfaces: Vec<Arc<Interface<Pool>>>,
     /// The inbox of each I/O core.
     pub(super) io: Vec<Sender<Mbuf>>,
 }
@@ -50,18 +56,14 @@ pub(super) struct Seats {
 }
 
 impl Tables {
-    pub(super) fn new(
-        config: &Config,
-        interface: &InterfaceConfig,
-        ports: &[Port],
-        pool: &Pool,
-        plan: &Plan,
-    ) -> Result<(Self, Seats), StartError> {
+    pub(super) fn new(config: &Config, ports: &[Port], pool: &Pool, plan: &Plan) -> Result<(Self, Seats), StartError> {
         let handshake_threads = config.cores.handshake.len();
-        let domain = Domain::new(plan.cores.len() + handshake_threads + 1 + SPARE_READERS);
-        let places = Interface::<Pool>::places(interface.max_peers);
+        let spare_readers = SPARE_READERS + READERS_A_SOCKET * config.interfaces.len();
+        let domain = Domain::new(plan.cores.len() + handshake_threads + 1 + spare_readers);
+        let max_peers = config.interfaces.iter().map(|interface| interface.max_peers).fold(0, u32::saturating_add);
+        let places = Writer::<Pool>::places(max_peers);
         let (flows, workers, posts, owner) = Flows::new(places, plan.worker_count(), Arc::clone(&domain));
-        let prefixes = interface.max_peers as usize;
+        let prefixes = max_peers as usize;
         let (allowed, allowed_writer) = AllowedIps::new(&domain, prefixes, prefixes);
         let (inner, inner_routes) = routes(config, ports, &domain, |roles| roles.inner)?;
         let (outer, outer_routes) = routes(config, ports, &domain, |roles| roles.outer)?;
@@ -70,15 +72,16 @@ impl Tables {
         let (request_in, requests): (Vec<_>, Vec<_>) =
             (0..handshake_threads).map(|_| mpsc::sync_channel(REQUESTS)).unzip();
         let (io_in, io) = pairs(plan.io);
-        let listen_port = interface.listen_ports.first().copied().unwrap_or(0);
+        let tunnels: Vec<_> = (0..).zip(&config.interfaces).map(|(id, c)| tunnel(id, c)).collect();
         let shared = Arc::new(Shared {
             flows,
-            index: IndexTable::new(Arc::clone(&domain), interface.max_peers),
+            index: IndexTable::new(Arc::clone(&domain), max_peers),
             allowed,
             inner: inner_routes,
             outer: outer_routes,
             ports: config.ports.iter().zip(ports).zip(0..).map(|((c, p), id)| port(c, p, id)).collect(),
-            tunnel: Tunnel::new(listen_port, interface.mtu),
+            listen: ListenPorts::new(&tunnels),
+            tunnels,
             clock: Clock::default(),
             staged: Budget::new(pool.size() / 8),
             pool: pool.clone(),
@@ -87,8 +90,11 @@ impl Tables {
         });
         let context = Arc::new(Context::new(Arc::clone(&shared), request_in));
         shared.clock.set_ms(context.environment.now_ms());
-        let interface =
-            Interface::new(Arc::clone(&context), Arc::clone(&domain), owner, allowed_writer, interface.max_peers);
+        let writer = Arc::new(Writer::new(Arc::clone(&domain), owner, allowed_writer));
+        let interface = |(id, c): (u8, &config::Interface)| {
+            Arc::new(Interface::new(Arc::clone(&context), Arc::clone(&writer), id, c.max_peers))
+        };
+        let interfaces = (0..).zip(&config.interfaces).map(interface).collect();
         let seats = Seats {
             workers,
             posts,
@@ -98,7 +104,7 @@ impl Tables {
             inner,
             outer,
         };
-        Ok((Self { domain, shared, context, interface: Arc::new(interface), io: io_in }, seats))
+        Ok((Self { domain, shared, context, writer, interfaces, io: io_in }, seats))
     }
 }
 
@@ -106,11 +112,15 @@ fn pairs(n: usize) -> (Vec<Sender<Mbuf>>, Vec<Receiver<Mbuf>>) {
     (0..n).map(|_| inbox(INBOX)).unzip()
 }
 
-fn roles(port: &crate::config::Port) -> Roles {
+fn roles(port: &config::Port) -> Roles {
     Roles { outer: port.role.is_outer(), inner: port.role.is_inner() }
 }
 
-fn port(config: &crate::config::Port, port: &Port, id: u16) -> shared::Port {
+fn tunnel(id: u8, config: &config::Interface) -> Tunnel {
+    Tunnel::new(id, &config.name, &config.listen_ports, config.mtu, config.mss_clamp)
+}
+
+fn port(config: &config::Port, port: &Port, id: u16) -> shared::Port {
     shared::Port {
         id,
         name: config.name.clone(),

@@ -59,7 +59,7 @@ impl Starter<'_> {
 
         let parts = ServiceParts {
             context: Arc::clone(&tables.context),
-            interface: Arc::clone(&tables.interface),
+            writer: Arc::clone(&tables.writer),
             output: output.clone(),
             counters: self.report.control("control"),
             reader: self.reader("control")?,

@@ -26,6 +26,8 @@ use crate::session::KeySlots;
 /// | `sent`, `received` | the egress and the ingress turn's holder: Relaxed load and store |
 #[derive(Debug)]
 pub struct Peer {
+    /// The interface that it belongs to. Constant.
+    pub tunnel: u8,
     /// Which keypairs are next, current and previous.
     pub keys: KeySlots,
     /// When what happened, for the timer thread.
@@ -44,9 +46,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer without session; `endpoint` may be known.
-    pub fn new(endpoint: Option<Endpoint>) -> Self {
+    /// A peer of interface `tunnel`, without session; `endpoint` may be known.
+    pub fn new(tunnel: u8, endpoint: Option<Endpoint>) -> Self {
         Self {
+            tunnel,
             keys: KeySlots::new(),
             stamps: Stamps::default(),
             give_up: AtomicBool::new(false),

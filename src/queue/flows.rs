@@ -59,6 +59,11 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Flows<T, B> {
         self.slots.get(reader, id.0 as usize)
     }
 
+    /// How many flows there can be, those on their way out included.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.lists.workers()

@@ -46,7 +46,7 @@ drop_reasons! {
     PeerGone "peer_gone" "the peer was removed while the packet was under way",
     // WireGuard, as it comes
     BadMessage "bad_message" "to the listen port, but no WireGuard message: type, reserved bytes or length are wrong",
-    UnknownIndex "unknown_index" "a data message whose receiver index names no keypair",
+    UnknownIndex "unknown_index" "a data message whose receiver index names no keypair of the interface that it came to",
     ControlFull "control_full" "the control threads are behind",
     HandshakeFull "handshake_full" "the handshake threads are behind",
     // queues

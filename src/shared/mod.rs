@@ -5,7 +5,9 @@
 mod counters;
 mod drop_reason;
 mod topology;
+mod tunnel;
 
 pub use counters::{Account, Counters, MOST_PORTS};
 pub use drop_reason::DropReason;
-pub use topology::{Budget, Clock, Hop, PeerFlow, Port, Roles, Routes, Shared, Tunnel};
+pub use topology::{Budget, Clock, Hop, PeerFlow, Port, Roles, Routes, Shared};
+pub use tunnel::{ListenPorts, MOST_INTERFACES, Tunnel};

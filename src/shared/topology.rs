@@ -1,15 +1,16 @@
 //! What all cores of a gateway share, and who is who on it.
 
+use super::tunnel::{ListenPorts, Tunnel};
 use crate::frame::{Meta, PacketPool};
 use crate::peer::{Endpoint, IndexTable, Peer};
 use crate::queue::{
     Flows, Reader, Sender,
-    sync::{Arc, AtomicI64, AtomicU16, AtomicU64, Ordering},
+    sync::{Arc, AtomicI64, AtomicU64, Ordering},
 };
 use crate::route::{Adjacencies, AllowedIps, Fib, NextHop, NoHeader};
 use crate::wire::MacAddr;
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Which packets a port carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,33 +99,6 @@ impl Routes {
     }
 }
 
-/// The WireGuard interface's numbers that the data path needs.
-#[derive(Debug)]
-pub struct Tunnel {
-    listen_port: AtomicU16,
-    /// Largest inner packet, bytes.
-    pub mtu: u16,
-}
-
-impl Tunnel {
-    /// A tunnel that listens on `listen_port`.
-    pub fn new(listen_port: u16, mtu: u16) -> Self {
-        Self { listen_port: AtomicU16::new(listen_port), mtu }
-    }
-
-    /// The UDP port. Any core.
-    pub fn listen_port(&self) -> u16 {
-        // Relaxed: the number stands for itself.
-        self.listen_port.load(Ordering::Relaxed)
-    }
-
-    /// Listens elsewhere from now on. Control threads.
-    pub fn set_listen_port(&self, port: u16) {
-        // Relaxed: as above.
-        self.listen_port.store(port, Ordering::Relaxed);
-    }
-}
-
 /// Milliseconds of CLOCK_BOOTTIME, published for the data path by a control thread at least every 10 ms.
 #[derive(Debug, Default)]
 pub struct Clock(AtomicU64);
@@ -194,8 +168,10 @@ pub struct Shared<A: PacketPool> {
     pub outer: Routes,
     /// All ports; a port's id is its place.
     pub ports: Vec<Port>,
-    /// The interface.
-    pub tunnel: Tunnel,
+    /// The interfaces, [`super::MOST_INTERFACES`] at most; an interface's id is its place.
+    pub tunnels: Vec<Tunnel>,
+    /// Which of them listens on a UDP port.
+    pub listen: ListenPorts,
     /// The time.
     pub clock: Clock,
     /// The bound on waiting packets.
@@ -215,10 +191,30 @@ impl<A: PacketPool> Shared<A> {
         self.ports.get(usize::from(id))
     }
 
-    /// Where a message came from, and which of our addresses it was sent to, as classify noted it.
+    /// The interface of an id.
+    #[inline]
+    pub fn tunnel(&self, id: u8) -> Option<&Tunnel> {
+        self.tunnels.get(usize::from(id))
+    }
+
+    /// Where a message came from, and which address and port of ours it was sent to, as classify noted it.
     pub fn endpoint(&self, meta: &Meta) -> Option<Endpoint> {
         let local = self.port(meta.port)?.addresses.get(usize::from(meta.local_address))?;
-        Some(Endpoint::seen(meta.source, meta.source_port, local.addr()))
+        Some(Endpoint::seen(meta.source, meta.source_port, SocketAddr::new(local.addr(), meta.local_port)))
+    }
+
+    /// Our end of what goes to a peer of interface `tunnel` by `port`: the address and the UDP port that the peer talked to, while they
+    /// are ours (PROTOCOL A8, roaming), else the nearest address and the interface's primary port.
+    pub fn source(&self, tunnel: u8, endpoint: &Endpoint, port: u16) -> Option<SocketAddr> {
+        let to = endpoint.remote.ip();
+        let asked = endpoint.local.filter(|local| self.listen.tunnel_of(local.port()) == Some(tunnel));
+        let usable = |address: &IpAddr| !address.is_unspecified() && address.is_ipv4() == to.is_ipv4();
+        let address = asked.map(|local| local.ip()).filter(usable).or_else(|| self.port(port)?.source_for(to))?;
+        let udp = match asked {
+            Some(local) => local.port(),
+            None => self.tunnel(tunnel)?.listen_port(),
+        };
+        Some(SocketAddr::new(address, udp))
     }
 
     /// Whether `address` is ours on `port`, or on another port of the same side.

@@ -112,7 +112,7 @@ fn another_private_key_ends_sending_in_all_sessions() {
     let private_key = Some(SecretKey::new([2; 32]));
     gw.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     assert_eq!(gw.interface.peers(), 1);
-    assert_eq!(gw.context.identity().unwrap().public_key(), Identity::new(&[2; 32]).public_key());
+    assert_eq!(gw.context.identity(0).unwrap().public_key(), Identity::new(&[2; 32]).public_key());
     // What was sealed before still comes in; what goes out wants a session of the new key.
     let frame = clients[0].data(&[]);
     gw.silent(&[frame], "keepalive");
@@ -161,7 +161,7 @@ fn more_peers_than_there_may_be_are_refused_as_a_whole() {
     let too_many = vec![peer(&clients[3]), peer(&clients[4])];
     let refused = gw.apply(ChangeSet { peers: too_many, listen_port: Some(1), ..ChangeSet::default() });
     assert_eq!(refused, Err(ChangeError::TooManyPeers { wanted: 5, max_peers: 4 }));
-    assert_eq!((gw.interface.peers(), gw.shared.tunnel.listen_port()), (3, 51820));
+    assert_eq!((gw.interface.peers(), gw.shared.tunnels[0].listen_port()), (3, 51820));
     let fits = vec![goes(&clients[0]), peer(&clients[3]), peer(&clients[4])];
     gw.apply(ChangeSet { peers: fits, ..ChangeSet::default() }).unwrap();
     assert_eq!(gw.interface.peers(), 4);

@@ -18,6 +18,8 @@ pub(crate) struct Session {
 /// The client of a number: its key, its addresses and ports follow from it.
 pub(crate) struct Client {
     pub(crate) number: u8,
+    /// The gateway's interface that it is a peer of.
+    pub(crate) tunnel: u8,
     pub(crate) identity: Identity,
     server: PeerStatic,
     state: HandshakeState,
@@ -37,10 +39,16 @@ pub(crate) struct Client {
 impl Client {
     /// A client behind IPv4.
     pub(crate) fn new(number: u8) -> Self {
+        Self::of(number, 0, &server_identity())
+    }
+
+    /// The same as a peer of another interface of the gateway, whose key is `server`.
+    pub(crate) fn of(number: u8, tunnel: u8, server: &Identity) -> Self {
         let identity = Identity::new(&[number; 32]);
-        let server = PeerStatic::new(&identity, server_identity().public_key()).unwrap();
+        let server = PeerStatic::new(&identity, server.public_key()).unwrap();
         Self {
             number,
+            tunnel,
             identity,
             server,
             state: HandshakeState::new(),

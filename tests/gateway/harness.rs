@@ -2,11 +2,12 @@
 
 use crate::client::Client;
 use crate::packets::{self, Datagram};
+use crate::ports::{inner_routes, outer_routes, ports};
 use culvert::aead::Backend;
 use culvert::control::change::{AllowedIpChange, ChangeSet, PeerChange, SecretKey};
 use culvert::control::context::{Context, Environment};
 use culvert::control::handshake::HandshakeThread;
-use culvert::control::interface::{ChangeError, Interface};
+use culvert::control::interface::{ChangeError, Interface, Writer};
 use culvert::control::output::Output;
 use culvert::control::record::PeerRecord;
 use culvert::control::service::{Service, ServiceParts};
@@ -17,8 +18,8 @@ use culvert::noise::{Identity, os_random};
 use culvert::peer::{Endpoint, IndexTable};
 use culvert::queue::sync::{Arc, AtomicU64, Mutex, Ordering};
 use culvert::queue::{Domain, Flows, Sender, inbox};
-use culvert::route::{Adjacencies, AllowedIps, Fib, FibWriter};
-use culvert::shared::{Account, Budget, Clock, Counters, Port, Roles, Routes, Shared, Tunnel};
+use culvert::route::AllowedIps;
+use culvert::shared::{Account, Budget, Clock, Counters, ListenPorts, Shared, Tunnel};
 use culvert::wire::MacAddr;
 use std::sync::{Condvar, mpsc};
 use std::time::Duration;
@@ -40,9 +41,14 @@ type Pool = HeapPool;
 pub(crate) type Random = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 type Shares = Arc<crossbeam_utils::CachePadded<Counters>>;
 
-/// The gateway's key.
+/// The gateway's key on its first interface.
 pub(crate) fn server_identity() -> Identity {
-    Identity::new(&[0xaa; 32])
+    Identity::new(&server_key(0))
+}
+
+/// The gateway's private key on interface `tunnel`.
+pub(crate) fn server_key(tunnel: u8) -> [u8; 32] {
+    [0xaa + tunnel; 32]
 }
 
 /// What a core does.
@@ -60,8 +66,13 @@ pub(crate) enum Role {
 pub(crate) struct Options {
     pub(crate) cores: Vec<Role>,
     pub(crate) pool: usize,
+    /// Of each interface.
     pub(crate) max_peers: u32,
     pub(crate) mtu: u16,
+    /// Of all interfaces but the first.
+    pub(crate) other_mtu: u16,
+    /// The listen ports of each interface: wg0, wg1, …
+    pub(crate) listen_ports: Vec<Vec<u16>>,
     /// The next hops are known.
     pub(crate) resolved: bool,
     /// The last core's way to the outer port has this gate.
@@ -98,7 +109,9 @@ impl TxBurst for Gated {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cores: vec![Role::Both], pool: 8192, max_peers: 64, mtu: 1420, resolved: true, gate: None }
+        let (cores, listen_ports) = (vec![Role::Both], vec![vec![LISTEN_PORT]]);
+        let (pool, max_peers, mtu, other_mtu) = (8192, 64, 1420, 1420);
+        Self { cores, pool, max_peers, mtu, other_mtu, listen_ports, resolved: true, gate: None }
     }
 }
 
@@ -115,7 +128,11 @@ pub(crate) struct Gateway {
     pub(crate) pool: Pool,
     pub(crate) shared: Arc<Shared<Pool>>,
     pub(crate) context: Arc<Context<Pool>>,
+    /// The first one.
     pub(crate) interface: Arc<Interface<Pool>>,
+    /// All of them.
+    pub(crate) interfaces: Vec<Arc<Interface<Pool>>>,
+    pub(crate) writer: Arc<Writer<Pool>>,
     pub(crate) cores: Vec<Core<Pool>>,
     pub(crate) handshake: HandshakeThread<Pool>,
     pub(crate) service: Service<Pool>,
@@ -136,48 +153,6 @@ pub(crate) struct Gateway {
 #[derive(Default)]
 pub(crate) struct Guard {
     pub(crate) finished: bool,
-}
-
-fn ports() -> Vec<Port> {
-    let port = |id, name: &str, mac, outer, addresses: &[&str]| Port {
-        id,
-        name: name.to_owned(),
-        roles: Roles { outer, inner: !outer },
-        mac,
-        mtu: 1500,
-        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-    };
-    vec![
-        port(WAN, "wan", WAN_MAC, true, &["192.0.2.1/24", "192.0.2.2/24", "2001:db8:1::1/64"]),
-        port(LAN, "lan", LAN_MAC, false, &["10.0.0.1/24", "fd00::1/64"]),
-    ]
-}
-
-fn routes(domain: &Arc<Domain>, port: &Port) -> (FibWriter, Routes) {
-    let (adjacencies, writer) = Adjacencies::new(2, 64);
-    let (fib, mut writer) = Fib::new(domain, 64, 64, writer);
-    writer.add_port(port.id, port.mac.0, &port.addresses).unwrap();
-    (writer, Routes { fib, adjacencies })
-}
-
-fn outer_routes(domain: &Arc<Domain>, port: &Port, resolved: bool) -> (FibWriter, Routes) {
-    let (mut writer, routes) = routes(domain, port);
-    for (to, via) in [("0.0.0.0/0", "192.0.2.254"), ("::/0", "2001:db8:1::fe")] {
-        let via = packets::addr(via);
-        writer.add_route(WAN, to.parse().unwrap(), via).unwrap();
-        if resolved {
-            writer.neighbour_resolved(WAN, via, ROUTER_MAC.0);
-        }
-    }
-    (writer, routes)
-}
-
-fn inner_routes(domain: &Arc<Domain>, port: &Port, resolved: bool) -> (FibWriter, Routes) {
-    let (mut writer, routes) = routes(domain, port);
-    for host in [HOST, HOST6].iter().filter(|_| resolved) {
-        writer.neighbour_resolved(LAN, packets::addr(host), HOST_MAC.0);
-    }
-    (writer, routes)
 }
 
 /// Clocks in the test's hand, and `random`.
@@ -212,16 +187,18 @@ impl Gateway {
         Self::with(&Options::default())
     }
 
-    /// A gateway with its key and no peers; its announcements are taken off the wires.
+    /// A gateway with its keys and no peers; its announcements are taken off the wires.
     pub(crate) fn with(options: &Options) -> Self {
-        Self::seeded(options, [0xaa; 32], Box::new(os_random))
+        Self::seeded(options, server_key(0), Box::new(os_random))
     }
 
-    /// The same with a key and a randomness of the caller's.
+    /// The same with a key of the first interface and a randomness of the caller's.
     pub(crate) fn seeded(options: &Options, private_key: [u8; 32], random: Random) -> Self {
         let mut gateway = Self::assemble(options, random);
-        let private_key = Some(SecretKey::new(private_key));
-        gateway.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
+        for tunnel in (0..).take(gateway.interfaces.len()) {
+            let private_key = Some(SecretKey::new(if tunnel == 0 { private_key } else { server_key(tunnel) }));
+            gateway.apply_to(tunnel, ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
+        }
         gateway.settle();
         gateway.frames();
         gateway
@@ -233,7 +210,13 @@ impl Gateway {
         let workers = options.cores.iter().filter(is_worker).count();
         let polls = options.cores.iter().filter(|r| matches!(r, Role::Io | Role::Both)).count();
         let domain = Domain::new(options.cores.len() + 16);
-        let places = Interface::<Pool>::places(options.max_peers);
+        let tunnel = |(id, ports): (u8, &Vec<u16>)| {
+            let mtu = if id == 0 { options.mtu } else { options.other_mtu };
+            Tunnel::new(id, &format!("wg{id}"), ports, mtu, false)
+        };
+        let tunnels: Vec<_> = (0..).zip(&options.listen_ports).map(tunnel).collect();
+        let max_peers = options.max_peers * u32::try_from(tunnels.len()).unwrap();
+        let places = Writer::<Pool>::places(max_peers);
         let (flows, seats, posts, owner) = Flows::new(places, workers, Arc::clone(&domain));
         let (allowed, allowed_writer) = AllowedIps::new(&domain, 256, 256);
         let ports = ports();
@@ -245,12 +228,13 @@ impl Gateway {
         let (io, io_inboxes): (Vec<_>, Vec<_>) = (0..polls).map(|_| inbox(4096)).unzip();
         let shared = Arc::new(Shared {
             flows,
-            index: IndexTable::new(Arc::clone(&domain), options.max_peers),
+            index: IndexTable::new(Arc::clone(&domain), max_peers),
             allowed,
             inner,
             outer,
             ports,
-            tunnel: Tunnel::new(LISTEN_PORT, options.mtu),
+            listen: ListenPorts::new(&tunnels),
+            tunnels,
             clock: Clock::default(),
             staged: Budget::new(u32::try_from(options.pool / 8).unwrap()),
             pool: pool.clone(),
@@ -260,13 +244,9 @@ impl Gateway {
         let (time, wall) = (Arc::new(AtomicU64::new(1_000_000)), Arc::new(AtomicU64::new(1_800_000_000_000)));
         let environment = environment(&time, &wall, random);
         let context = Arc::new(Context::within(environment, Arc::clone(&shared), vec![request_in]));
-        let interface = Arc::new(Interface::new(
-            Arc::clone(&context),
-            Arc::clone(&domain),
-            owner,
-            allowed_writer,
-            options.max_peers,
-        ));
+        let writer = Arc::new(Writer::new(Arc::clone(&domain), owner, allowed_writer));
+        let interface = |id| Interface::new(Arc::clone(&context), Arc::clone(&writer), id, options.max_peers);
+        let interfaces: Vec<_> = (0..).take(shared.tunnels.len()).map(interface).map(Arc::new).collect();
         let output = Output::new(vec![io[0].clone(), io[0].clone()]);
         let control = vec![Counters::new("control"), Counters::new("handshake")];
         let handshake = HandshakeThread::new(
@@ -279,7 +259,7 @@ impl Gateway {
         );
         let service = Service::new(ServiceParts {
             context: Arc::clone(&context),
-            interface: Arc::clone(&interface),
+            writer: Arc::clone(&writer),
             output,
             counters: Arc::clone(&control[0]),
             reader: domain.register().unwrap(),
@@ -318,7 +298,9 @@ impl Gateway {
             pool,
             shared,
             context,
-            interface,
+            interface: Arc::clone(&interfaces[0]),
+            interfaces,
+            writer,
             cores,
             handshake,
             service,
@@ -382,9 +364,15 @@ impl Gateway {
 
     // Changes.
 
-    /// Applies a change while all others stand still at a quiescent point.
+    /// Applies a change of the first interface while all others stand still at a quiescent point.
     pub(crate) fn apply(&mut self, change: ChangeSet) -> Result<(), ChangeError> {
-        let Self { interface, cores, handshake, service, .. } = self;
+        self.apply_to(0, change)
+    }
+
+    /// The same of any interface.
+    pub(crate) fn apply_to(&mut self, tunnel: u8, change: ChangeSet) -> Result<(), ChangeError> {
+        let Self { interfaces, cores, handshake, service, .. } = self;
+        let interface = &interfaces[usize::from(tunnel)];
         let mut change = Some(change);
         let mut result = None;
         let mut apply = || result = change.take().map(|change| interface.apply(change));
@@ -397,9 +385,9 @@ impl Gateway {
         self.apply(ChangeSet { peers: vec![peer], ..ChangeSet::default() }).unwrap();
     }
 
-    /// Adds a client, without endpoint, with its two inner addresses.
+    /// Adds a client to its interface, without endpoint, with its two inner addresses.
     pub(crate) fn add(&mut self, client: &Client) {
-        self.change_peer(peer(client));
+        self.apply_to(client.tunnel, ChangeSet { peers: vec![peer(client)], ..ChangeSet::default() }).unwrap();
     }
 
     /// Removes it.
@@ -409,7 +397,7 @@ impl Gateway {
 
     /// What the control threads know of it.
     pub(crate) fn record(&self, client: &Client) -> Arc<PeerRecord> {
-        self.context.directory.by_key(&client.key()).unwrap()
+        self.context.directory.by_key(client.tunnel, &client.key()).unwrap()
     }
 
     /// Where it is said to be.
@@ -528,12 +516,14 @@ impl Gateway {
     /// All peers go; the accounts close.
     pub(crate) fn drain(&mut self) {
         self.settle();
-        self.apply(ChangeSet { replace_peers: true, ..ChangeSet::default() }).unwrap();
+        for tunnel in (0..).take(self.interfaces.len()) {
+            self.apply_to(tunnel, ChangeSet { replace_peers: true, ..ChangeSet::default() }).unwrap();
+        }
         for _ in 0..100 {
             self.settle();
             self.service.flush();
         }
-        assert_eq!(self.interface.poll(), 0, "flows are not freed");
+        assert_eq!(self.writer.poll(), 0, "flows are not freed");
         assert!(self.cores.iter().all(Core::is_idle));
         let account = self.account();
         assert_eq!((account.queued(), account.control_queued()), (0, 0), "{account:?}");

@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod harness;
 mod packets;
+mod ports;
 mod running;
 
 mod clock;

@@ -238,6 +238,8 @@ fn notes_of_a_packets_former_life_mean_nothing() {
         keypair_serial: 78,
         source_port: 79,
         local_address: 1,
+        local_port: 80,
+        tunnel: 5,
         sealed_at: 81,
         port: 7,
         kind: Kind::Data,
@@ -254,6 +256,6 @@ fn notes_of_a_packets_former_life_mean_nothing() {
     gw.wan_rx[0].push(with(&gw, &outer));
     gw.settle();
     assert_eq!((tags(&gw.delivered()), tags(&gw.received_by(&client))), (vec![2], vec![1]));
-    assert_eq!(gw.endpoint(&client).unwrap().local, Some(packets::addr("192.0.2.1")));
+    assert_eq!(gw.endpoint(&client).unwrap().local, Some("192.0.2.1:51820".parse().unwrap()));
     gw.finish();
 }

@@ -29,7 +29,7 @@ fn what_is_queued_both_ways_is_dropped_as_peer_gone() {
     gw.settle();
     let (wan, lan) = gw.frames();
     assert_eq!((wan.len(), lan.len(), gw.dropped("peer_gone")), (0, 0, 400));
-    assert_eq!(gw.interface.poll(), 0);
+    assert_eq!(gw.writer.poll(), 0);
     gw.finish();
 }
 
@@ -46,7 +46,7 @@ fn what_is_staged_is_dropped_as_peer_gone() {
     assert_eq!(gw.shared.staged.held(), 100);
     gw.remove(&client);
     gw.settle();
-    assert_eq!((gw.dropped("peer_gone"), gw.shared.staged.held(), gw.interface.poll()), (100, 0, 0));
+    assert_eq!((gw.dropped("peer_gone"), gw.shared.staged.held(), gw.writer.poll()), (100, 0, 0));
     gw.finish();
 }
 

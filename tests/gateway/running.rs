@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::harness::{Gateway, Guard};
 use culvert::control::change::{ChangeSet, PeerChange};
-use culvert::control::interface::Interface;
+use culvert::control::interface::{Interface, Writer};
 use culvert::datapath::Stop;
 use culvert::frame::Frame;
 use culvert::frame::heap::{HeapPool, HeapWire};
@@ -19,6 +19,7 @@ pub(crate) struct Running {
     pub(crate) pool: HeapPool,
     pub(crate) shared: Arc<Shared<HeapPool>>,
     pub(crate) interface: Arc<Interface<HeapPool>>,
+    writer: Arc<Writer<HeapPool>>,
     pub(crate) wan_rx: Vec<HeapWire>,
     pub(crate) lan_rx: Vec<HeapWire>,
     pub(crate) wan_tx: HeapWire,
@@ -33,7 +34,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a thread for each core, for the handshakes and for the control thread.
     pub(crate) fn start(gateway: Gateway) -> Self {
-        let Gateway { pool, shared, interface, cores, mut handshake, mut service, .. } = gateway;
+        let Gateway { pool, shared, interface, writer, cores, mut handshake, mut service, .. } = gateway;
         let Gateway { wan_rx, lan_rx, wan_tx, lan_tx, data, control, guard, .. } = gateway;
         let stop = Arc::new(Stop::default());
         let mut threads = Vec::new();
@@ -61,7 +62,7 @@ impl Running {
                 }
             }
         }));
-        Self { pool, shared, interface, wan_rx, lan_rx, wan_tx, lan_tx, data, control, stop, threads, guard }
+        Self { pool, shared, interface, writer, wan_rx, lan_rx, wan_tx, lan_tx, data, control, stop, threads, guard }
     }
 
     /// Waits until `done`.
@@ -112,7 +113,7 @@ impl Running {
         let mut quiet = 0;
         self.wait("the end of all flows", || {
             let account = self.account();
-            let still = self.interface.poll() == 0 && account.queued() == 0 && account.control_queued() == 0;
+            let still = self.writer.poll() == 0 && account.queued() == 0 && account.control_queued() == 0;
             quiet = if still { quiet + 1 } else { 0 };
             sleep(Duration::from_millis(1));
             quiet == 5

@@ -78,18 +78,6 @@ fn what_comes_later() {
             "",
             "11: [[interface]] wg0 mss_clamp: clamping of the TCP MSS comes with a later release. Write mss_clamp = false.",
         ),
-        (
-            "",
-            "listen_ports = [1, 2]",
-            "",
-            "11: [[interface]] wg0 listen_ports: more than one listen port comes with a later release. Write listen_ports = [1].",
-        ),
-        (
-            "",
-            "",
-            "[[interface]]\nname = \"wg1\"\nprivate_key_file = \"k\"",
-            "12: [[interface]] wg1: more than one interface comes with a later release. Keep wg0 alone.",
-        ),
     ] {
         let whole = whole(port, interface, tail);
         assert_eq!(said(&whole, 2), format!("culvert.toml:{expected}"));
@@ -195,6 +183,58 @@ fn two_ports() {
         let whole = whole.replace("[[interface]]", &format!("{route}\n[[interface]]"));
         assert_eq!(said(&whole, 2), format!("culvert.toml:{expected}"));
     }
+}
+
+/// A second interface with these keys.
+fn second(keys: &str) -> String {
+    format!("[[interface]]\nname = \"wg1\"\nprivate_key_file = \"k\"\n{keys}")
+}
+
+#[test]
+fn two_interfaces() {
+    let apart = whole("", "listen_ports = [51820, 443, 53]", &second("listen_ports = [51821, 80]"));
+    assert_eq!(warned(&apart), [""; 0]);
+    for (interface, keys, expected) in [
+        (
+            "",
+            "",
+            "12: [[interface]] wg1 listen_ports: 51820 is interface wg0's already. Give each interface ports of its own.",
+        ),
+        (
+            "listen_ports = [1, 2]",
+            "listen_ports = [\n3,\n2]",
+            "17: [[interface]] wg1 listen_ports: 2 is interface wg0's already. Give each interface ports of its own.",
+        ),
+        (
+            "max_peers = 500000",
+            "listen_ports = [1]\nmax_peers = 24289",
+            "16: [[interface]] wg1 max_peers: 524289 peers with the interfaces before it, but 524288 are the most of all together. Lower one of them.",
+        ),
+        ("listen_ports = [1, 1]", "", "11: [[interface]] wg0 listen_ports: 1 stands in the list twice. Name it once."),
+    ] {
+        let whole = whole("", interface, &second(keys));
+        assert_eq!(said(&whole, 2), format!("culvert.toml:{expected}"));
+    }
+    let again = whole("", "", &second("").replace("wg1", "wg0"));
+    assert_eq!(
+        said(&again, 2),
+        "culvert.toml:13: [[interface]] name: wg0 stands in this file already. Put all its keys under one header, or rename one."
+    );
+}
+
+#[test]
+fn as_many_interfaces_as_there_can_be() {
+    let more = |count: usize| {
+        let one = |n: usize| {
+            format!("[[interface]]\nname = \"x{n}\"\nprivate_key_file = \"k\"\nlisten_ports = [{n}]\nmax_peers = 1\n")
+        };
+        format!("{LEAST}{}", (1..=count).map(one).collect::<String>())
+    };
+    assert!(on(&more(63), 2).is_ok());
+    assert_eq!(
+        said(&more(64), 2),
+        "culvert.toml:325: [[interface]] x64: 65 interfaces, but 64 are the most. Leave some out."
+    );
 }
 
 #[test]
