@@ -1,11 +1,15 @@
 //! A handshake thread: Noise both ways (PROTOCOL A3, A4). A flood of initiations costs its core, never a worker's.
+//!
+//! Messages are sorted first ([`super::triage`]), many a turn; curve operations are for one message a turn, and for one initiation of ours.
 
 use super::context::{Context, Request};
 use super::output::{HANDSHAKE_TOS, Hands, Output};
 use super::record::{PeerRecord, PeerState};
+use super::triage::{Sorted, Triage};
 use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
 use crate::noise::{
-    COOKIE_REPLY_LEN, INITIATION_LEN, Identity, OpenedInitiation, RESPONSE_LEN, SessionSecrets, Tai64N, wipe_stack,
+    COOKIE_REPLY_LEN, INITIATION_LEN, Identity, OpenedInitiation, RESPONSE_LEN, SessionSecrets, Tai64N, dh_count,
+    wipe_stack,
 };
 use crate::queue::{
     Dir, FlowId, Graveyard, Reader, Receiver,
@@ -19,6 +23,9 @@ use std::sync::{Arc, mpsc};
 /// Names keypairs, so that a reused receiver index is never taken for the one before.
 static SERIAL: AtomicU32 = AtomicU32::new(1);
 
+/// Messages that are sorted in one turn, at most: far cheaper, all of them, than the curve operations of one.
+const SORTED: usize = 64;
+
 /// One handshake thread.
 #[derive(Debug)]
 pub struct HandshakeThread<A: PacketPool> {
@@ -30,6 +37,7 @@ pub struct HandshakeThread<A: PacketPool> {
     inbox: Receiver<A::Packet>,
     /// Handshakes to start.
     requests: mpsc::Receiver<Request>,
+    triage: Triage<A::Packet>,
     graves: Graveyard,
 }
 
@@ -52,35 +60,44 @@ impl<A: PacketPool> HandshakeThread<A> {
         requests: mpsc::Receiver<Request>,
     ) -> Self {
         let graves = Graveyard::new(Arc::clone(reader.domain()));
-        Self { context, output, counters, reader, inbox, requests, graves }
+        let triage = Triage::new(context.environment.now_ms());
+        Self { context, output, counters, reader, inbox, requests, triage, graves }
     }
 
-    /// One turn: at most one message and one request, so that neither starves the other. Returns whether there was work.
+    /// One turn: what came is sorted, and then there is at most one message and one request to work on, so that neither starves the
+    /// other. Returns whether there was work.
     pub fn turn(&mut self) -> bool {
-        let packet = self.inbox.recv();
-        let request = self.requests.try_recv().ok();
-        let worked = packet.is_some() || request.is_some();
-        if worked {
-            let mut turn = Turn {
-                context: &self.context,
-                hands: Hands {
-                    shared: &self.context.shared,
-                    reader: &self.reader,
-                    counters: &self.counters,
-                    output: &self.output,
-                },
-                graves: &mut self.graves,
-                now_ms: self.context.environment.now_ms(),
-            };
-            if let Some(packet) = packet {
-                self.counters.control_received.add(1);
-                let reason = turn.message(&packet);
-                self.counters.drop_packet(reason, packet);
-            }
-            if let Some(request) = request {
-                turn.initiate(&request);
-            }
+        let now_ms = self.context.environment.now_ms();
+        let (triage, counters) = (&mut self.triage, &*self.counters);
+        let mut turn = Turn {
+            context: &self.context,
+            hands: Hands { shared: &self.context.shared, reader: &self.reader, counters, output: &self.output },
+            graves: &mut self.graves,
+            now_ms,
+        };
+        let before = dh_count();
+        triage.observe(self.inbox.len(), now_ms);
+        let mut sorted = 0;
+        while sorted < SORTED
+            && let Some(packet) = triage.again().or_else(|| {
+                let packet = self.inbox.recv()?;
+                counters.control_received.add(1);
+                Some(packet)
+            })
+        {
+            turn.sort(triage, packet);
+            sorted += 1;
         }
+        let (message, request) = (triage.next(), self.requests.try_recv().ok());
+        let worked = sorted > 0 || message.is_some() || request.is_some();
+        if let Some(packet) = message {
+            let reason = turn.message(&packet).map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone);
+            counters.drop_packet(reason, packet);
+        }
+        if let Some(request) = request {
+            turn.initiate(&request);
+        }
+        counters.curve_operations.add(dh_count() - before);
         self.reader.quiescent();
         self.graves.sweep();
         worked
@@ -93,26 +110,51 @@ impl<A: PacketPool> HandshakeThread<A> {
 }
 
 impl<A: PacketPool> Turn<'_, A> {
-    /// One message, cut to the UDP payload. Returns what became of it.
-    fn message(&mut self, packet: &A::Packet) -> DropReason {
-        let Some(identity) = self.context.identity(packet.meta().tunnel) else { return DropReason::HandshakeRefused };
-        let (data, meta) = (packet.data(), packet.meta());
-        let done = if let Ok(message) = <&[u8; INITIATION_LEN]>::try_from(data) {
-            if !identity.check_mac1(message) {
-                return DropReason::BadMac1;
-            }
-            self.initiation(&identity, message, meta)
-        } else if let Ok(message) = <&[u8; RESPONSE_LEN]>::try_from(data) {
-            if !identity.check_mac1(message) {
-                return DropReason::BadMac1;
-            }
-            self.response(&identity, message, meta)
-        } else if let Ok(message) = <&[u8; COOKIE_REPLY_LEN]>::try_from(data) {
-            self.cookie_reply(message, meta)
-        } else {
-            None
+    /// Whether this message, cut to the UDP payload, is worth a curve operation, and when. mac1 comes first.
+    fn sort(&self, triage: &mut Triage<A::Packet>, packet: A::Packet) {
+        let meta = *packet.meta();
+        let Some(identity) = self.context.identity(meta.tunnel) else {
+            return self.finish(DropReason::HandshakeRefused, packet);
         };
-        done.map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone)
+        if let Ok(message) = <&[u8; COOKIE_REPLY_LEN]>::try_from(packet.data()) {
+            let done = self.cookie_reply(message, &meta);
+            return self.finish(done.map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone), packet);
+        }
+        if !identity.check_mac1(packet.data()) {
+            return self.finish(DropReason::BadMac1, packet);
+        }
+        let answers = packet.data().len() == RESPONSE_LEN;
+        if answers && self.pending(packet.data(), &meta).is_none() {
+            return self.finish(DropReason::HandshakeRefused, packet);
+        }
+        let random = &mut |bytes: &mut [u8]| self.context.environment.random(bytes);
+        match triage.sort(packet, answers, &identity, self.now_ms, random) {
+            Sorted::Waits => {}
+            Sorted::Drop(packet, reason) => self.finish(reason, packet),
+            Sorted::Cookie(packet, reply) => {
+                let to = self.hands.shared.endpoint(&meta);
+                // Its mbuf goes before the reply takes one: a flood holds no more of them for being answered.
+                self.finish(DropReason::CookieSent, packet);
+                if let Some(endpoint) = to {
+                    self.hands.send_udp(meta.tunnel, &endpoint, 0, &reply);
+                }
+            }
+        }
+    }
+
+    fn finish(&self, reason: DropReason, packet: A::Packet) {
+        self.hands.counters.drop_packet(reason, packet);
+    }
+
+    /// One message that was sorted: its mac1 is good. `None`: it is refused.
+    fn message(&mut self, packet: &A::Packet) -> Option<()> {
+        let identity = self.context.identity(packet.meta().tunnel)?;
+        let (data, meta) = (packet.data(), packet.meta());
+        if let Ok(message) = <&[u8; INITIATION_LEN]>::try_from(data) {
+            self.initiation(&identity, message, meta)
+        } else {
+            self.response(&identity, data.try_into().ok()?, meta)
+        }
     }
 
     /// A peer wants a session; mac1 is good. Silent whatever is wrong (PROTOCOL A3, 5 to 8).
@@ -177,7 +219,7 @@ impl<A: PacketPool> Turn<'_, A> {
         Some(())
     }
 
-    fn cookie_reply(&mut self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<()> {
+    fn cookie_reply(&self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<()> {
         let record = self.answered(message, meta)?;
         let mut guard = record.lock();
         let state = &mut *guard;

@@ -12,5 +12,6 @@ pub mod output;
 pub mod record;
 pub mod service;
 pub mod timers;
+mod triage;
 pub mod uapi;
 pub mod wheel;

@@ -112,7 +112,7 @@ impl<A: PacketPool> Classify<'_, A> {
         let tunnel = self.shared.listen.tunnel_of(local_port).ok_or(DropReason::NotForUs)?;
         self.check_udp(packet.meta().checksum, &datagram, ip)?;
         let message = Message::parse(datagram.payload()).map_err(|_| DropReason::BadMessage)?;
-        let (mut way, mut receiver) = (Way::Handshake(self.handshake_thread(ip, datagram.source_port())), 0);
+        let (mut way, mut receiver) = (Way::Handshake(self.handshake_thread(ip)), 0);
         if let Message::Data(data) = message {
             receiver = data.receiver();
             let keypair = self.shared.index.lookup(self.reader, receiver).ok_or(DropReason::UnknownIndex)?;
@@ -144,11 +144,11 @@ impl<A: PacketPool> Classify<'_, A> {
         good.then_some(()).ok_or(DropReason::BadUdpChecksum)
     }
 
-    /// One source, one thread: its messages keep their order.
-    fn handshake_thread(&self, ip: &Ip, source_port: u16) -> usize {
+    /// One source, one thread: its messages keep their order, and one limiter sees them all. A source is an IPv4 address or an IPv6 /64.
+    fn handshake_thread(&self, ip: &Ip) -> usize {
         let address = map_address(ip.source);
-        let mix = |hash: usize, byte: &u8| hash.wrapping_mul(31).wrapping_add(usize::from(*byte));
-        let hash = address.iter().fold(usize::from(source_port), mix);
+        let source = if ip.source.is_ipv4() { &address[8..] } else { &address[..8] };
+        let hash = source.iter().fold(0, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
         hash % self.shared.handshakes.len().max(1)
     }
 

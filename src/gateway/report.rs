@@ -75,6 +75,7 @@ impl Report {
             "control": reasons(&account.control_drops),
             "ports": self.ports(),
             "cores": self.cores(),
+            "handshakes": { "curve_operations": lock(&self.control).iter().map(|c| c.curve_operations.get()).sum::<u64>() },
             "pool": { "size": self.pool.size(), "available": self.pool.available() },
         })
     }

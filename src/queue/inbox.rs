@@ -109,6 +109,16 @@ impl<T: Linked> Receiver<T> {
         came
     }
 
+    /// How many elements wait, about: others push meanwhile.
+    pub fn len(&self) -> usize {
+        self.shared.credit.taken().min(self.shared.bound) as usize
+    }
+
+    /// Whether nothing waits, about.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn pop(&mut self) -> Option<T> {
         // SAFETY: there is one `Receiver`, borrowed exclusively; `Sync` or `Send` moves order its calls.
         match unsafe { self.shared.queue.pop() } {

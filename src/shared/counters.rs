@@ -31,6 +31,8 @@ pub struct Counters {
     pub control_received: Tally,
     /// Packets a control thread took and handed back to the data path (an echo reply, a packet whose next hop was found).
     pub control_returned: Tally,
+    /// Diffie-Hellman calculations of a handshake thread: what a flood is after.
+    pub curve_operations: Tally,
     /// Loop turns that found work.
     pub turns_busy: Tally,
     /// All loop turns.
@@ -51,6 +53,7 @@ impl Counters {
             generated: Tally::default(),
             control_received: Tally::default(),
             control_returned: Tally::default(),
+            curve_operations: Tally::default(),
             turns_busy: Tally::default(),
             turns: Tally::default(),
             drops: std::array::from_fn(|_| Tally::default()),

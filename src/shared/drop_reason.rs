@@ -74,6 +74,9 @@ drop_reasons! {
     // control
     BadMac1 "bad_mac1" "a handshake message that was not made for our public key",
     HandshakeRefused "handshake_refused" "a handshake message that did not verify: unknown peer, old timestamp, wrong key or PSK",
+    CookieSent "cookie_sent" "handshakes are under load: its sender was told a cookie, and comes through with it at its next try (no error)",
+    UnderLoad "under_load" "handshakes are under load, and more cookies were asked for than are given out a second",
+    RateLimited "rate_limited" "handshakes are under load, and this source, whose cookie is good, sent more than 20 messages a second",
     NeighbourFailed "neighbour_failed" "the next hop answers neither ARP nor NDP",
     NeighbourQueue "neighbour_queue" "too many packets wait for the next hop's answer",
     ControlDone "control_done" "a message that the control threads have dealt with (no error)",

@@ -111,6 +111,12 @@ impl Client {
         true
     }
 
+    /// Takes the gateway's cookie reply; whether it was good. Its messages carry a mac2 from then on.
+    pub(crate) fn take_cookie(&mut self, reply: &[u8]) -> bool {
+        let Ok(reply) = reply.try_into() else { return false };
+        self.state.consume_cookie_reply(&self.server, reply, 0).is_ok()
+    }
+
     /// Answers the gateway's initiation.
     pub(crate) fn respond(&mut self, initiation: &[u8]) -> Option<Vec<u8>> {
         let opened = OpenedInitiation::open(&self.identity, initiation.try_into().ok()?).ok()?;

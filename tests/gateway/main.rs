@@ -7,12 +7,15 @@
 
 mod changes;
 mod client;
+mod crowd;
 mod harness;
 mod packets;
 mod ports;
 mod running;
 
 mod clock;
+mod cookies;
+mod floods;
 mod neighbours;
 mod order;
 mod queues;
