@@ -84,17 +84,6 @@ impl Config {
 
     /// The keys stand, so that files need not change; the code does not yet.
     fn check_not_yet(&self) -> Checked {
-        for port in &self.ports {
-            if port.vlan != 0 {
-                let name = &port.name;
-                return Err(self.refuse(
-                    &format!("port.{name}.vlan"),
-                    &format!("[[port]] {name} vlan"),
-                    "802.1Q tags come with a later release".into(),
-                    "Write vlan = 0",
-                ));
-            }
-        }
         for interface in &self.interfaces {
             let name = &interface.name;
             let subject = |key: &str| format!("[[interface]] {name} {key}");

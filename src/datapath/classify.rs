@@ -1,7 +1,7 @@
 //! classify: what is this packet, and where does it go next? Headers are read once, here.
 
 use super::forward::decrement_ttl;
-use super::{DropReason, Port, Shared};
+use super::{DropReason, Port, Shared, vlan};
 use crate::frame::{Frame, Packet, PacketPool};
 use crate::peer::map_address;
 use crate::queue::{FlowId, Reader};
@@ -70,8 +70,7 @@ impl<A: PacketPool> Classify<'_, A> {
             return Err(DropReason::NotOurMac);
         }
         let ip = match frame.ether_type() {
-            // A VLAN tag is not ours to take: `vlan` is 0.
-            _ if frame.header_len() != ethernet::HEADER_LEN => return Err(DropReason::EtherType),
+            _ if frame.header_len() != ethernet::HEADER_LEN => return self.tagged(packet),
             EtherType::ARP => return Ok(Way::Control),
             EtherType::IPV4 => ipv4(frame.payload(), to_us, checksum)?,
             EtherType::IPV6 => ipv6(frame.payload(), to_us)?,
@@ -82,6 +81,17 @@ impl<A: PacketPool> Classify<'_, A> {
 
     fn ip(&self, packet: &mut A::Packet, ip: &Ip) -> Verdict {
         if !ip.to_us || ip.destination.is_multicast() {
+    /// There is (still) a tag: of no VLAN, it is for priority only and means nothing here; else the frame is not ours.
+    #[cold]
+    fn tagged(&self, packet: &mut A::Packet) -> Verdict {
+        let is_tagged =
+            |p: &A::Packet| EthernetFrame::new_checked(p.data()).is_ok_and(|f| f.header_len() != ethernet::HEADER_LEN);
+        if self.port.vlan != 0 || vlan::untag(packet) != 0 || is_tagged(packet) {
+            return Err(DropReason::Vlan);
+        }
+        self.frame(packet)
+    }
+
             return if is_ndp(ip) { Ok(Way::Control) } else { Err(DropReason::Multicast) };
         }
         if self.port.roles.outer

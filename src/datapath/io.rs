@@ -3,7 +3,7 @@
 use super::classify::{Way, classify};
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, Forward, RxPort, Tx, rx};
+use super::{DropReason, Forward, Port, RxPort, Tx, rx};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
 
@@ -30,10 +30,11 @@ impl<A: PacketPool> Io<A> {
         let mut packets = self.serve_inbox(turn, tx);
         if receive {
             for rx in &mut self.rx {
+                let Some(port) = turn.shared.port(rx.port) else { continue };
                 let mut burst = Burst::new();
-                rx::receive(rx, &mut burst, &turn.shared.pool, turn.counters);
+                rx::receive(rx, port, &mut burst, &turn.shared.pool, turn.counters);
                 packets += burst.len();
-                dispatch(&mut burst, rx.port, turn);
+                dispatch(&mut burst, port, turn);
             }
         }
         packets
@@ -62,9 +63,8 @@ impl<A: PacketPool> Io<A> {
 }
 
 /// Classifies a burst and hands every packet on.
-fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: u16, turn: &Turn<'_, A>) {
+fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Turn<'_, A>) {
     let shared = turn.shared;
-    let Some(port) = shared.port(port) else { return };
     let mut ingress = Handoff::new(Dir::Ingress);
     let mut egress = Handoff::new(Dir::Egress);
     for mut packet in burst.drain(..) {

@@ -14,6 +14,7 @@ mod io;
 mod release;
 mod rx;
 mod tx;
+mod vlan;
 
 pub use classify::{Way, classify};
 pub use core_loop::{Core, Idle, Stop};

@@ -1,6 +1,6 @@
 //! rx: takes bursts from RX queues and makes every packet one that the later stages may touch.
 
-use super::{Counters, DropReason};
+use super::{Counters, DropReason, Port, vlan};
 use crate::frame::{Burst, Frame, Packet, PacketPool, RxBurst};
 
 /// Room that the longest outer headers need in front: 14 + 40 + 8 + 16, and a VLAN tag.
@@ -22,9 +22,11 @@ impl<P: Packet> std::fmt::Debug for RxPort<P> {
     }
 }
 
-/// Receives one burst. What the data path cannot take as it is (chained, shared, foreign, no room) is copied, or dropped by name.
+/// Receives one burst from the queue of `port`. What the data path cannot take as it is (chained, shared, foreign, no room) is copied,
+/// or dropped by name; a VLAN's port keeps what is its own.
 pub(super) fn receive<A: PacketPool>(
     rx: &mut RxPort<A::Packet>,
+    port: &Port,
     burst: &mut Burst<A::Packet>,
     pool: &A,
     counters: &Counters,
@@ -33,9 +35,19 @@ pub(super) fn receive<A: PacketPool>(
         return;
     }
     counters.received(rx.port, burst);
-    if burst.iter().all(|p| fits(p, pool)) {
-        return;
+    // What a driver took off counts, too. One branch a burst where there are no tags.
+    let stripped = burst.iter().fold(0, |any, packet| any | packet.meta().vlan);
+    if !burst.iter().all(|p| fits(p, pool)) {
+        make_fit(burst, pool, counters);
     }
+    if port.vlan | stripped != 0 {
+        vlan::take_off(burst, port.vlan, counters);
+    }
+}
+
+/// Copies what does not fit.
+#[cold]
+fn make_fit<A: PacketPool>(burst: &mut Burst<A::Packet>, pool: &A, counters: &Counters) {
     let mut kept: Burst<A::Packet> = Burst::new();
     for packet in burst.drain(..) {
         if fits(&packet, pool) {

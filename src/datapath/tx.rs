@@ -1,6 +1,6 @@
 //! tx: what the other stages send, a burst a port at a time.
 
-use super::{Counters, DropReason};
+use super::{Counters, DropReason, Port, vlan};
 use crate::frame::{BURST, Burst, Frame, Kind, Packet, TxBurst};
 use crate::queue::Sender;
 
@@ -32,6 +32,8 @@ impl<P: Packet> std::fmt::Debug for TxPath<P> {
 #[derive(Debug)]
 struct TxPort<P: Packet> {
     path: TxPath<P>,
+    /// The tag that every frame gets; 0: none.
+    vlan: u16,
     burst: Burst<P>,
     /// Of a shared queue: what came by the inbox and goes out now.
     due: Burst<P>,
@@ -45,9 +47,9 @@ pub struct Tx<P: Packet> {
 
 impl<P: Packet> Tx<P> {
     /// One path a port, in order of port ids.
-    pub fn new(paths: Vec<TxPath<P>>) -> Self {
-        let port = |path| TxPort { path, burst: Burst::new(), due: Burst::new() };
-        Self { ports: paths.into_iter().map(port).collect() }
+    pub fn new(paths: Vec<TxPath<P>>, ports: &[Port]) -> Self {
+        let port = |(path, port): (_, &Port)| TxPort { path, vlan: port.vlan, burst: Burst::new(), due: Burst::new() };
+        Self { ports: paths.into_iter().zip(ports).map(port).collect() }
     }
 
     /// Buffers one packet for `port`; a full buffer is sent.
@@ -98,7 +100,7 @@ impl<P: Packet> TxPort<P> {
     /// Sends the buffer; what is refused to the end is dropped, so the buffer is empty afterwards.
     fn flush(&mut self, port: u16, counters: &Counters) {
         match &mut self.path {
-            TxPath::Queue(queue) => send_all(queue.as_mut(), port, &mut self.burst, counters),
+            TxPath::Queue(queue) => send_all(queue.as_mut(), (port, self.vlan), &mut self.burst, counters),
             // The owner counts them as sent when they are.
             TxPath::Core(owner) | TxPath::Shared(_, owner) => {
                 owner.send_burst(&mut self.burst);
@@ -110,13 +112,21 @@ impl<P: Packet> TxPort<P> {
     /// The same for `due`.
     fn flush_due(&mut self, port: u16, counters: &Counters) {
         if let TxPath::Queue(queue) | TxPath::Shared(queue, _) = &mut self.path {
-            send_all(queue.as_mut(), port, &mut self.due, counters);
+            send_all(queue.as_mut(), (port, self.vlan), &mut self.due, counters);
         }
     }
 }
 
-/// Sends `burst`; what is refused to the end is dropped.
-fn send_all<P: Packet>(queue: &mut dyn TxBurst<Packet = P>, port: u16, burst: &mut Burst<P>, counters: &Counters) {
+/// Sends `burst` by a port with its VLAN; what is refused to the end is dropped.
+fn send_all<P: Packet>(
+    queue: &mut dyn TxBurst<Packet = P>,
+    (port, vlan): (u16, u16),
+    burst: &mut Burst<P>,
+    counters: &Counters,
+) {
+    if vlan != 0 {
+        vlan::put_in(burst, vlan, counters);
+    }
     for _ in 0..TRIES {
         send(queue, port, burst, counters);
         if burst.is_empty() {

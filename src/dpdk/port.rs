@@ -123,6 +123,8 @@ pub struct PortOptions {
     pub tx_desc: u16,
     /// The largest IP packet, in bytes.
     pub mtu: u16,
+    /// Whether frames have a VLAN tag, which is none of the MTU: NICs are told to take so much more.
+    pub tagged: bool,
     /// Whether received flows are spread over the RX queues; without effect on one queue.
     pub rss: bool,
     /// Where received packets go.
@@ -132,7 +134,7 @@ pub struct PortOptions {
 impl PortOptions {
     /// One queue each way, 1,024 descriptors, MTU 1,500, RSS.
     pub fn new(pool: Pool) -> Self {
-        Self { rx_queues: 1, tx_queues: 1, rx_desc: 1024, tx_desc: 1024, mtu: 1500, rss: true, pool }
+        Self { rx_queues: 1, tx_queues: 1, rx_desc: 1024, tx_desc: 1024, mtu: 1500, tagged: false, rss: true, pool }
     }
 }
 

@@ -11,6 +11,9 @@ use std::fs;
 /// What RSS hashes, as far as the device can: addresses and ports.
 const RSS_WANTED: u64 = DPDK_ETH_RSS_IP | DPDK_ETH_RSS_UDP | DPDK_ETH_RSS_TCP;
 
+/// Bytes of an 802.1Q tag. Not every driver reckons with one beside the MTU.
+const VLAN_TAG: u16 = 4;
+
 /// Whether the device can do what is asked.
 pub(super) fn check(info: &PortInfo, options: &PortOptions) -> Result<(), PortFailure> {
     for (what, wanted, max) in
@@ -67,7 +70,9 @@ pub(super) fn set_up(inner: &PortInner, info: &PortInfo, options: &PortOptions) 
 fn configuration(info: &PortInfo, options: &PortOptions) -> rte_eth_conf {
     // SAFETY: numbers, enums that have a 0, and pointers that may be null.
     let mut conf: rte_eth_conf = unsafe { MaybeUninit::zeroed().assume_init() };
-    conf.rxmode.mtu = u32::from(options.mtu.clamp(info.min_mtu, info.max_mtu.max(info.min_mtu)));
+    let tag = if options.tagged { VLAN_TAG } else { 0 };
+    let mtu = options.mtu.saturating_add(tag);
+    conf.rxmode.mtu = u32::from(mtu.clamp(info.min_mtu, info.max_mtu.max(info.min_mtu)));
     let room = u32::from(options.pool.data_room()).saturating_sub(dpdk_sys::RTE_PKTMBUF_HEADROOM);
     let mut wanted = dpdk_sys::DPDK_ETH_RX_OFFLOAD_IPV4_CKSUM | dpdk_sys::DPDK_ETH_RX_OFFLOAD_UDP_CKSUM;
     // A frame that does not fit into one mbuf comes as several, to be copied, rather than not at all.

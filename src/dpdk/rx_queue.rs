@@ -96,7 +96,9 @@ impl RxBurst for RxQueue {
 pub(super) unsafe fn receive(mbuf: NonNull<rte_mbuf>, port: u16) -> Mbuf {
     // SAFETY: a live mbuf, the caller's.
     let flags = unsafe { (*mbuf.as_ptr()).ol_flags };
-    let meta = Meta { port, checksum: checksum_of(flags), ..Meta::default() };
+    // SAFETY: as above.
+    let tci = unsafe { (*mbuf.as_ptr()).vlan_tci };
+    let meta = Meta { port, vlan: vlan_of(flags, tci), checksum: checksum_of(flags), ..Meta::default() };
     // SAFETY: the caller's.
     unsafe { Mbuf::from_received(mbuf, meta) }
 }
@@ -110,6 +112,12 @@ fn free_if_foreign(mbuf: NonNull<rte_mbuf>) -> bool {
         unsafe { dpdk_sys::rte_pktmbuf_free(mbuf.as_ptr()) };
     }
     foreign
+}
+
+/// [`Meta::vlan`]: culvert asks no driver to take tags off, but some do.
+#[inline(always)]
+fn vlan_of(ol_flags: u64, tci: u16) -> u16 {
+    if ol_flags & dpdk_sys::DPDK_MBUF_F_RX_VLAN_STRIPPED == 0 { 0 } else { Meta::VLAN_STRIPPED | tci & 0x0fff }
 }
 
 /// [`Meta::checksum`]: 1 when IP and L4 are good, 2 when one of them is bad, 0 when the NIC did not look at both.
@@ -148,6 +156,14 @@ mod tests {
         ] {
             assert_eq!(checksum_of(flags), expected, "{flags:#x}");
         }
+    }
+
+    #[test]
+    fn tags_that_the_driver_took_off() {
+        let stripped = dpdk_sys::DPDK_MBUF_F_RX_VLAN_STRIPPED;
+        assert_eq!(vlan_of(IP_GOOD, 7), 0);
+        assert_eq!(vlan_of(stripped | IP_GOOD, 0xe007), 0x1007);
+        assert_eq!(vlan_of(stripped, 0xe000), 0x1000);
     }
 
     /// The one test here that starts an EAL, since it needs a pool that the safe side cannot make.

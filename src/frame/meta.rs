@@ -49,6 +49,8 @@ pub struct Meta {
     pub kind: Kind,
     /// The stage's verdict: 0 is good, else a drop reason.
     pub verdict: u8,
+    /// The 802.1Q tag that the driver took off: [`Meta::VLAN_STRIPPED`] and the VLAN's id; 0: it took none. rx: w and r
+    pub vlan: u16,
     /// TOS or traffic class byte of the outer header. classify: w, release: r
     pub outer_tos: u8,
     /// The interface that listens on `local_port`. classify: w, handshake threads and release: r
@@ -59,3 +61,8 @@ pub struct Meta {
 
 // With the link it fills one cache line of the private area.
 const _: () = assert!(size_of::<Meta>() <= 56);
+impl Meta {
+    /// Says in [`Meta::vlan`] that there was a tag, even one of id 0.
+    pub const VLAN_STRIPPED: u16 = 0x1000;
+}
+

@@ -152,6 +152,7 @@ impl Plan {
                 rx_desc: DESCRIPTORS,
                 tx_desc: DESCRIPTORS,
                 mtu: c.mtu,
+                tagged: c.vlan != 0,
                 rss: true,
                 pool: pool.clone(),
             })?;

@@ -110,8 +110,9 @@ impl Report {
         for (port, c) in ports.iter().zip(&config.ports) {
             let addresses: Vec<_> = c.addresses.iter().map(ToString::to_string).collect();
             let info = port.info();
+            let vlan = if c.vlan == 0 { String::new() } else { format!(" VLAN {},", c.vlan) };
             tracing::info!(
-                "port {}: {} ({}), {:?}, MTU {}, {}",
+                "port {}: {} ({}), {:?}, MTU {},{vlan} {}",
                 c.name,
                 info.driver,
                 crate::wire::MacAddr(info.mac),

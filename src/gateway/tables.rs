@@ -135,6 +135,7 @@ fn port(config: &config::Port, port: &Port, id: u16) -> shared::Port {
 fn routes(
     config: &Config,
     ports: &[Port],
+        vlan: config.vlan,
     domain: &Arc<Domain>,
     belongs: impl Fn(Roles) -> bool,
 ) -> Result<(FibWriter, Routes), StartError> {

@@ -94,7 +94,7 @@ impl Starter<'_> {
                 shared: Arc::clone(&tables.shared),
                 counters: self.report.data(&name),
                 reader: self.reader(&name)?,
-                tx: Tx::new(tx.into_iter().map(|way| self.way_out(way)).collect()),
+                tx: Tx::new(tx.into_iter().map(|way| self.way_out(way)).collect(), &tables.shared.ports),
                 // The I/O cores come first.
                 io: io.next().map(|inbox| Io::new(rx.collect(), inbox)),
                 worker: seat.map(|seat| CryptoWorker::new(seat, self.plan.worker_count(), self.backend)),

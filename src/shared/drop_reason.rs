@@ -30,10 +30,11 @@ drop_reasons! {
     // rx
     ForeignMbuf "foreign_mbuf" "an mbuf of an unknown pool that could not be copied: the pool is empty",
     NotPlain "not_plain" "a chained or shared mbuf that could not be copied: the pool is empty, or the frame is larger than an mbuf",
+    Vlan "vlan" "a VLAN tag on a port without `vlan`, or one that is not the port's, or none where the port has one",
     // classify
     Runt "runt" "shorter than its headers",
     NotOurMac "not_our_mac" "the Ethernet destination is neither ours, nor broadcast, nor multicast",
-    EtherType "ether_type" "neither IPv4, IPv6 nor ARP, or a VLAN tag",
+    EtherType "ether_type" "neither IPv4, IPv6 nor ARP",
     BadIpHeader "bad_ip_header" "an IPv4 or IPv6 header that contradicts itself or the frame",
     BadIpChecksum "bad_ip_checksum" "an IPv4 header checksum that is wrong: switch checksum offload off on a virtual peer",
     OuterFragment "outer_fragment" "an IP fragment on the outer side",
@@ -57,7 +58,7 @@ drop_reasons! {
     NoAnswer "no_answer" "the peer answered none of twenty handshake initiations; what waited for its session went",
     NoEndpoint "no_endpoint" "the peer's endpoint is not known: it has to talk first, or be configured",
     TooBig "too_big" "the packet is larger than the MTU of the tunnel, or of the port that it would leave by",
-    NoRoom "no_room" "no headroom or tailroom for the outer headers or the tag",
+    NoRoom "no_room" "no headroom or tailroom for the outer headers, the port's VLAN tag, or the authentication tag",
     NonceLimit "nonce_limit" "the keypair has sent all that it may",
     NoOuterRoute "no_outer_route" "no route leads to the peer's endpoint",
     KeepaliveElided "keepalive_elided" "a keepalive that was not needed: data confirmed the session, or there is none yet (no error)",

@@ -34,6 +34,8 @@ pub struct Port {
     pub mac: MacAddr,
     /// Largest IP packet, bytes.
     pub mtu: u16,
+    /// The 802.1Q VLAN that all its frames belong to; 0: they are untagged.
+    pub vlan: u16,
     /// Our addresses on it, with their prefixes.
     pub addresses: Vec<IpNet>,
 }

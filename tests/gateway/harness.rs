@@ -19,7 +19,7 @@ use culvert::peer::{Endpoint, IndexTable};
 use culvert::queue::sync::{Arc, AtomicU64, Mutex, Ordering};
 use culvert::queue::{Domain, Flows, Sender, inbox};
 use culvert::route::AllowedIps;
-use culvert::shared::{Account, Budget, Clock, Counters, ListenPorts, Shared, Tunnel};
+use culvert::shared::{Account, Budget, Clock, Counters, ListenPorts, Port, Shared, Tunnel};
 use culvert::wire::MacAddr;
 use std::sync::{Condvar, mpsc};
 use std::time::Duration;
@@ -77,6 +77,8 @@ pub(crate) struct Options {
     pub(crate) resolved: bool,
     /// The last core's way to the outer port has this gate.
     pub(crate) gate: Option<Gate>,
+    /// The ports' VLANs.
+    pub(crate) vlans: [u16; 2],
 }
 
 /// While it is shut, who sends through it stands still.
@@ -111,7 +113,7 @@ impl Default for Options {
     fn default() -> Self {
         let (cores, listen_ports) = (vec![Role::Both], vec![vec![LISTEN_PORT]]);
         let (pool, max_peers, mtu, other_mtu) = (8192, 64, 1420, 1420);
-        Self { cores, pool, max_peers, mtu, other_mtu, listen_ports, resolved: true, gate: None }
+        Self { cores, pool, max_peers, mtu, other_mtu, listen_ports, resolved: true, gate: None, vlans: [0; 2] }
     }
 }
 
@@ -171,13 +173,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn tx(&self, role: Role, gate: Option<&Gate>) -> Tx<HeapPacket> {
+    fn tx(&self, role: Role, gate: Option<&Gate>, ports: &[Port]) -> Tx<HeapPacket> {
         let path = |wire: &HeapWire, gate: Option<&Gate>| match (role, gate) {
             (Role::WorkerByIo, _) => TxPath::Core(self.io[0].clone()),
             (_, Some(gate)) => TxPath::Queue(Box::new(Gated(gate.clone(), wire.clone()))),
             (_, None) => TxPath::Queue(Box::new(wire.clone())),
         };
-        Tx::new(vec![path(&self.wan_tx, gate), path(&self.lan_tx, None)])
+        Tx::new(vec![path(&self.wan_tx, gate), path(&self.lan_tx, None)], ports)
     }
 }
 
@@ -219,7 +221,7 @@ impl Gateway {
         let places = Writer::<Pool>::places(max_peers);
         let (flows, seats, posts, owner) = Flows::new(places, workers, Arc::clone(&domain));
         let (allowed, allowed_writer) = AllowedIps::new(&domain, 256, 256);
-        let ports = ports();
+        let ports = ports(options.vlans);
         let (outer_writer, outer) = outer_routes(&domain, &ports[0], options.resolved);
         let (inner_writer, inner) = inner_routes(&domain, &ports[1], options.resolved);
         let (control_in, control_inbox) = inbox(4096);
@@ -286,7 +288,10 @@ impl Gateway {
                 shared: Arc::clone(&shared),
                 counters,
                 reader: domain.register().unwrap(),
-                tx: parts.tx(*role, options.gate.as_ref().filter(|_| number + 1 == options.cores.len())),
+                tx: {
+                    let gate = options.gate.as_ref().filter(|_| number + 1 == options.cores.len());
+                    parts.tx(*role, gate, &shared.ports)
+                },
                 io,
                 worker,
                 idle: Idle::Adaptive,

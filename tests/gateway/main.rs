@@ -25,3 +25,4 @@ mod sessions;
 mod silent;
 mod spoofing;
 mod timers;
+mod vlan;

@@ -7,13 +7,14 @@ use culvert::queue::sync::Arc;
 use culvert::route::{Adjacencies, Fib, FibWriter};
 use culvert::shared::{Port, Roles, Routes};
 
-pub(crate) fn ports() -> Vec<Port> {
+pub(crate) fn ports(vlans: [u16; 2]) -> Vec<Port> {
     let port = |id, name: &str, mac, outer, addresses: &[&str]| Port {
         id,
         name: name.to_owned(),
         roles: Roles { outer, inner: !outer },
         mac,
         mtu: 1500,
+        vlan: vlans[usize::from(id)],
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
     };
     vec![

@@ -244,6 +244,7 @@ fn notes_of_a_packets_former_life_mean_nothing() {
         port: 7,
         kind: Kind::Data,
         verdict: 5,
+        vlan: 0,
         outer_tos: 3,
         checksum: 0,
     };

@@ -259,7 +259,8 @@ fn outer_packets_that_are_no_datagrams_for_us() {
         frame
     };
     gw.silent(&[with(0, &[2, 9, 9, 9, 9, 9])], "not_our_mac");
-    gw.silent(&[with(12, &[0x81, 0x00, 0x00, 0x05, 0x08, 0x00]), with(12, &[0x88, 0xcc])], "ether_type");
+    gw.silent(&[with(12, &[0x81, 0x00, 0x00, 0x05, 0x08, 0x00])], "vlan");
+    gw.silent(&[with(12, &[0x88, 0xcc])], "ether_type");
     gw.silent(&[with(14 + 10, &[0, 0])], "bad_ip_checksum");
     gw.silent(&[with(14 + 20 + 4, &[0xff, 0xff]), with(14 + 20 + 4, &[0, 7])], "bad_udp");
     gw.silent(&[with(14 + 20 + 6, &[1, 1])], "bad_udp_checksum");

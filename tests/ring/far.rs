@@ -24,6 +24,8 @@ pub struct Far {
     /// Who answers to every ARP request.
     mac: MacAddr,
     pool: Pool,
+    /// The VLAN of the port; 0: none.
+    pub vlan: u16,
     /// Frames that the gateway's RX rings took.
     pub injected: u64,
     /// Frames that came out of its TX rings.
@@ -34,7 +36,7 @@ impl Far {
     pub fn new(eal: &Eal, pool: &Pool, name: &str, queues: u16, ring: u32, mac: MacAddr) -> Self {
         let (wire, ends) = MemoryWire::create(eal, name, queues, ring).unwrap();
         let backlog = ends.iter().map(|_| Burst::new()).collect();
-        Self { wire, ends, backlog, mac, pool: pool.clone(), injected: 0, collected: 0 }
+        Self { wire, ends, backlog, mac, pool: pool.clone(), vlan: 0, injected: 0, collected: 0 }
     }
 
     /// Fills a burst from `frames` and puts as much of it into the queue's ring as goes. Returns whether all is in.
@@ -85,10 +87,14 @@ impl Far {
                 self.collected += came as u64;
                 for mbuf in &burst {
                     let frame = mbuf.data();
-                    if frame.get(12..14) != Some(&[8, 6]) {
+                    let tag = self.vlan.to_be_bytes();
+                    let is_tagged = self.vlan != 0 && frame.get(12..16) == Some(&[0x81, 0, tag[0], tag[1]]);
+                    let untagged = if is_tagged { &[&frame[..12], &frame[16..]].concat() } else { frame };
+                    if untagged.get(12..14) != Some(&[8, 6]) {
                         see(queue, Seen::Frame(frame));
-                    } else if let Some(reply) = arp_reply(frame, self.mac) {
-                        self.answer(queue, &reply);
+                    } else if let Some(reply) = arp_reply(untagged, self.mac) {
+                        let tag = if is_tagged { &frame[12..16] } else { &[] };
+                        self.answer(queue, &[&reply[..12], tag, &reply[12..]].concat());
                     }
                 }
                 Mbuf::free_burst(&mut burst);

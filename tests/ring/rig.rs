@@ -32,11 +32,13 @@ pub struct Options {
     pub ring: u32,
     /// The gateway's pool.
     pub mbufs: u32,
+    /// The ports' VLANs.
+    pub vlans: [u16; 2],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queues: 2, ring: 1024, mbufs: 16_383 }
+        Self { queues: 2, ring: 1024, mbufs: 16_383, vlans: [0; 2] }
     }
 }
 
@@ -128,10 +130,14 @@ impl Rig {
     pub fn new(options: &Options) -> Self {
         let eal = eal();
         let pool = Pool::create(&eal, &PoolOptions::new("far", 8191)).unwrap();
-        let wan = Far::new(&eal, &pool, "wan", options.queues, options.ring, ROUTER_MAC);
-        let lan = Far::new(&eal, &pool, "lan", options.queues, options.ring, HOST_MAC);
+        let mut wan = Far::new(&eal, &pool, "wan", options.queues, options.ring, ROUTER_MAC);
+        let mut lan = Far::new(&eal, &pool, "lan", options.queues, options.ring, HOST_MAC);
         let folder = tempfile::tempdir().unwrap();
         let ports = ports(&wan.wire.device().to_string(), &lan.wire.device().to_string(), options.queues);
+        let [outer, inner] = options.vlans;
+        (wan.vlan, lan.vlan) = (outer, inner);
+        let ports = ports.replace("\"outer\"", &format!("\"outer\"\nvlan = {outer}"));
+        let ports = ports.replace("\"inner\"", &format!("\"inner\"\nvlan = {inner}"));
         let config = configuration(folder.path(), options.mbufs, &ports);
         let gateway = Gateway::start_on(&eal, &config).unwrap();
         Self { wan, lan, gateway: Some(gateway), folder, pool, _eal: eal }

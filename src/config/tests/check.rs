@@ -71,7 +71,6 @@ fn cores_from_a_variable() {
 #[test]
 fn what_comes_later() {
     for (port, interface, tail, expected) in [
-        ("vlan = 5", "", "", "6: [[port]] wan vlan: 802.1Q tags come with a later release. Write vlan = 0."),
         (
             "",
             "mss_clamp = true",
