@@ -6,7 +6,7 @@ use std::{env, path::PathBuf, process::Command};
 const OLDEST: &str = "22.11";
 
 /// Functions declared. Static inline ones get a C wrapper each, so the list is kept to what is of use.
-const FUNCTIONS: &str = "dpdk_errno|fopencookie|setvbuf\
+const FUNCTIONS: &str = "dpdk_(errno|mbuf_set_header_lengths)|fopencookie|setvbuf\
     |rte_eal_(init|cleanup|process_type|has_hugepages|iova_mode)\
     |rte_(strerror|version|openlog_stream|log_.*)\
     |rte_(lcore_.*|socket_.*|thread_(un)?register|get_main_lcore)\
@@ -14,13 +14,14 @@ const FUNCTIONS: &str = "dpdk_errno|fopencookie|setvbuf\
     |rte_eth_.*\
     |rte_(mempool_(get|put|avail_count|in_use_count|free|lookup|list_dump).*)\
     |rte_pktmbuf_(pool_create.*|alloc|alloc_bulk|free|free_bulk|chain|reset)\
+    |rte_ip_frag_table_(create|destroy|del_expired_entries)|rte_ipv[46]_frag_reassemble_packet\
     |rte_ring_(create|free|lookup|count|free_count|get_(size|capacity)|(en|de)queue_(bulk|burst))";
 
 /// Types declared beyond those that the functions need.
 const TYPES: &str = "rte_mbuf|rte_mempool|rte_ring|rte_eth_.*|_?IO_.*|cookie_.*";
 
 /// Constants. `per_lcore_*` are thread-local and would be declared wrongly.
-const VARIABLES: &str = "DPDK_.*|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
+const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
     |RING_F_.*|SOCKET_ID_ANY|LCORE_ID_ANY|_IONBF|_IOLBF";
 
 fn main() {

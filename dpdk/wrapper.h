@@ -10,6 +10,7 @@
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_ip_frag.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
@@ -20,6 +21,14 @@
 /* rte_errno is a macro over a thread-local variable, which bindgen cannot declare. */
 static inline int dpdk_errno(void) { return rte_errno; }
 
+/* Bit fields, which lie elsewhere in later releases. */
+static inline void dpdk_mbuf_set_header_lengths(struct rte_mbuf *mbuf, uint8_t l2_len, uint16_t l3_len)
+{
+    mbuf->tx_offload = 0;
+    mbuf->l2_len = l2_len;
+    mbuf->l3_len = l3_len;
+}
+
 /* Macros that bindgen cannot read, as constants under the same names. */
 static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
 static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
@@ -27,6 +36,7 @@ static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
 static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
 static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
+static const uint64_t DPDK_MBUF_F_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
 static const uint64_t DPDK_MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
 static const uint64_t DPDK_MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
 static const uint64_t DPDK_ETH_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
@@ -36,7 +46,6 @@ static const uint64_t DPDK_ETH_TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_C
 static const uint64_t DPDK_ETH_TX_OFFLOAD_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 static const uint32_t DPDK_MEMPOOL_NAMESIZE = RTE_MEMPOOL_NAMESIZE;
 static const uint32_t DPDK_RING_NAMESIZE = RTE_RING_NAMESIZE;
-static const uint64_t DPDK_MBUF_F_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
 static const uint64_t DPDK_ETH_RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t DPDK_ETH_RSS_UDP = RTE_ETH_RSS_UDP;
 static const uint64_t DPDK_ETH_RSS_TCP = RTE_ETH_RSS_TCP;

@@ -103,9 +103,18 @@ impl<A: PacketPool> Hands<'_, A> {
         }
     }
 
+    /// A whole frame that was made of fragments goes to the data path, as if `port` had received it.
+    pub fn receive(&self, port: u16, packet: A::Packet) {
+        self.hand_over(port, Kind::Gathered, packet);
+    }
+
     /// A packet of our own to the wire of `port`.
     fn transmit(&self, port: u16, packet: A::Packet) {
-        if let Err(packet) = self.to_core(port, Kind::Transmit, packet) {
+        self.hand_over(port, Kind::Transmit, packet);
+    }
+
+    fn hand_over(&self, port: u16, kind: Kind, packet: A::Packet) {
+        if let Err(packet) = self.to_core(port, kind, packet) {
             self.lost(DropReason::TxFull, packet);
         }
     }

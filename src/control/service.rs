@@ -2,10 +2,12 @@
 //! packets whose next hop is not resolved.
 
 use super::context::Context;
+use super::fragments::Fragments;
 use super::interface::Writer;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
 use super::output::{Hands, Output};
 use super::wheel::Wheel;
+use crate::frame::fragments::Gather;
 use crate::frame::{Frame, Kind, Packet, PacketPool};
 use crate::peer::wants;
 use crate::queue::sync::Ordering;
@@ -34,6 +36,7 @@ pub struct Service<A: PacketPool> {
     posts: PostSeat<A::Packet, crate::peer::Peer>,
     wheel: Wheel,
     neighbours: Neighbours<A::Packet>,
+    fragments: Fragments<A>,
     inner: FibWriter,
     outer: FibWriter,
     graves: Graveyard,
@@ -58,6 +61,8 @@ pub struct ServiceParts<A: PacketPool> {
     pub inbox: Receiver<A::Packet>,
     /// Peers whose deadlines arose.
     pub posts: PostSeat<A::Packet, crate::peer::Peer>,
+    /// Gathers outer fragments.
+    pub fragments: Box<dyn Gather<Packet = A::Packet>>,
     /// The inner side's routes.
     pub inner: FibWriter,
     /// The outer side's routes.
@@ -89,10 +94,25 @@ impl<A: PacketPool> Service<A> {
             neighbours.add_port(port.id, config, now_ms);
         }
         let graves = Graveyard::new(Arc::clone(parts.reader.domain()));
-        let ServiceParts { context, writer, output, counters, reader, inbox, posts, inner, outer } = parts;
+        let ServiceParts { context, writer, output, counters, reader, inbox, posts, fragments, inner, outer } = parts;
         let wheel = Wheel::new(now_ms);
         let fired = VecDeque::new();
-        Self { context, writer, output, counters, reader, inbox, posts, wheel, neighbours, inner, outer, graves, fired }
+        Self {
+            context,
+            writer,
+            output,
+            counters,
+            reader,
+            inbox,
+            posts,
+            wheel,
+            neighbours,
+            fragments: Fragments::new(fragments),
+            inner,
+            outer,
+            graves,
+            fired,
+        }
     }
 
     /// One turn: clock, posts, timers, packets, neighbours. Returns whether there was work.
@@ -102,6 +122,7 @@ impl<A: PacketPool> Service<A> {
         let posted = self.serve_posts(now_ms);
         self.serve_timers(now_ms);
         let packets = self.serve_inbox(now_ms);
+        self.fragments.expire(&self.counters, now_ms);
         let inner = &mut self.inner;
         let outer = &mut self.outer;
         self.neighbours.tick(now_ms, &mut |port, addr| inner.take_used(port, addr) | outer.take_used(port, addr));
@@ -148,6 +169,7 @@ impl<A: PacketPool> Service<A> {
             served += 1;
             match packet.meta().kind {
                 Kind::Local => self.local(packet),
+                Kind::Fragment => self.fragment(packet, now_ms),
                 Kind::AskInner | Kind::AskOuter => self.ask(packet, now_ms),
                 _ => self.frame(packet, now_ms),
             }
@@ -166,6 +188,13 @@ impl<A: PacketPool> Service<A> {
             }
             None => self.counters.drop_packet(DropReason::ControlUnknown, packet),
         }
+    }
+
+    /// A fragment of a datagram to us.
+    fn fragment(&mut self, packet: A::Packet, now_ms: u64) {
+        self.context.shared.fragments.give_back(1);
+        let hands = hands(&self.context, &self.reader, &self.counters, &self.output);
+        self.fragments.take(packet, &hands, now_ms);
     }
 
     /// A whole frame from a port: ARP, NDP, or ICMP to us.
@@ -245,12 +274,13 @@ impl<A: PacketPool> Service<A> {
         }
     }
 
-    /// The gateway ends: what waits for neighbours is dropped by name.
+    /// The gateway ends: what waits for neighbours, or for other fragments, is dropped by name.
     pub fn flush(&mut self) {
         for port in &self.context.shared.ports {
             self.neighbours.flush(port.id);
         }
         while self.serve_inbox(self.context.environment.now_ms()) > 0 {}
+        self.fragments.expire(&self.counters, u64::MAX);
         self.serve_neighbours();
     }
 }

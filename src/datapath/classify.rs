@@ -21,6 +21,8 @@ pub enum Way {
     Handshake(usize),
     /// ARP, NDP, ICMP to us: the whole frame, for the control thread.
     Control,
+    /// A fragment of a datagram to us: the whole frame, for the control thread.
+    Fragment,
     /// Nowhere.
     Drop(DropReason),
 }
@@ -79,8 +81,6 @@ impl<A: PacketPool> Classify<'_, A> {
         self.ip(packet, &ip)
     }
 
-    fn ip(&self, packet: &mut A::Packet, ip: &Ip) -> Verdict {
-        if !ip.to_us || ip.destination.is_multicast() {
     /// There is (still) a tag: of no VLAN, it is for priority only and means nothing here; else the frame is not ours.
     #[cold]
     fn tagged(&self, packet: &mut A::Packet) -> Verdict {
@@ -92,6 +92,8 @@ impl<A: PacketPool> Classify<'_, A> {
         self.frame(packet)
     }
 
+    fn ip(&self, packet: &mut A::Packet, ip: &Ip) -> Verdict {
+        if !ip.to_us || ip.destination.is_multicast() {
             return if is_ndp(ip) { Ok(Way::Control) } else { Err(DropReason::Multicast) };
         }
         if self.port.roles.outer
@@ -108,7 +110,7 @@ impl<A: PacketPool> Classify<'_, A> {
     /// To one of our addresses on an outer port.
     fn outer(&self, packet: &mut A::Packet, ip: &Ip, (port, address): (u16, u16)) -> Verdict {
         if ip.fragment {
-            return Err(DropReason::OuterFragment);
+            return if ip.protocol == protocol::UDP { Ok(Way::Fragment) } else { Err(DropReason::OuterFragment) };
         }
         if matches!(ip.protocol, protocol::ICMP | protocol::ICMPV6) {
             return Ok(Way::Control);

@@ -50,6 +50,7 @@ impl<A: PacketPool> Io<A> {
             for packet in burst {
                 match packet.meta().kind {
                     Kind::Route => forward.inner(packet, tx),
+                    Kind::Gathered => gathered(packet, turn),
                     _ => tx.transmit(packet.meta().port, packet, turn.counters),
                 }
             }
@@ -77,11 +78,31 @@ fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Tur
             },
             Way::Handshake(thread) => hand_to_handshakes(packet, thread, turn),
             Way::Control => super::hand_to_control(packet, Kind::Data, port.id, turn),
+            Way::Fragment => hand_over_fragment(packet, port.id, turn),
             Way::Drop(reason) => turn.counters.drop_packet(reason, packet),
         }
     }
     ingress.push(turn.reader, shared, turn.counters);
     egress.push(turn.reader, shared, turn.counters);
+}
+
+/// A datagram that the control thread made of fragments: classified as if it had come whole.
+#[cold]
+fn gathered<A: PacketPool>(packet: A::Packet, turn: &Turn<'_, A>) {
+    match turn.shared.port(packet.meta().port) {
+        Some(port) => dispatch(&mut [packet].into_iter().collect(), port, turn),
+        None => turn.counters.drop_packet(DropReason::NotForUs, packet),
+    }
+}
+
+/// A fragment, within the fragments' share of the control thread's queue.
+#[cold]
+fn hand_over_fragment<A: PacketPool>(packet: A::Packet, port: u16, turn: &Turn<'_, A>) {
+    if !turn.shared.fragments.take() {
+        turn.counters.drop_packet(DropReason::FragmentBound, packet);
+    } else if !super::offer_to_control(packet, Kind::Fragment, port, turn) {
+        turn.shared.fragments.give_back(1);
+    }
 }
 
 fn hand_to_handshakes<A: PacketPool>(packet: A::Packet, thread: usize, turn: &Turn<'_, A>) {

@@ -29,12 +29,23 @@ use crypto_worker::Turn;
 use forward::Forward;
 
 /// Hands a packet to the control thread, or drops it when that is behind.
-fn hand_to_control<A: PacketPool>(mut packet: A::Packet, kind: Kind, port: u16, turn: &Turn<'_, A>) {
+fn hand_to_control<A: PacketPool>(packet: A::Packet, kind: Kind, port: u16, turn: &Turn<'_, A>) {
+    offer_to_control(packet, kind, port, turn);
+}
+
+/// The same; whether it was taken.
+fn offer_to_control<A: PacketPool>(mut packet: A::Packet, kind: Kind, port: u16, turn: &Turn<'_, A>) -> bool {
     let meta = packet.meta_mut();
     meta.kind = kind;
     meta.port = port;
     match turn.shared.control.send(packet) {
-        Ok(()) => turn.counters.to_control.add(1),
-        Err(packet) => turn.counters.drop_packet(DropReason::ControlFull, packet),
+        Ok(()) => {
+            turn.counters.to_control.add(1);
+            true
+        }
+        Err(packet) => {
+            turn.counters.drop_packet(DropReason::ControlFull, packet);
+            false
+        }
     }
 }

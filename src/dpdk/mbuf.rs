@@ -100,6 +100,23 @@ impl Mbuf {
         Some(copy)
     }
 
+    /// Gives the packet up to a library of DPDK's that wants to know the lengths of its headers.
+    pub(super) fn into_library(self, ethernet_len: u8, ip_len: u16) -> NonNull<rte_mbuf> {
+        let mbuf = self.0;
+        // SAFETY: a live mbuf of ours.
+        unsafe { dpdk_sys::dpdk_mbuf_set_header_lengths(mbuf.as_ptr(), ethernet_len, ip_len) };
+        mem::forget(self);
+        mbuf
+    }
+
+    /// Takes back what went out by [`Mbuf::into_library`], its notes as they were; segments may be chained to it.
+    ///
+    /// # Safety
+    /// The library has let go of it, and the mbuf fulfils this type's invariants.
+    pub(super) unsafe fn from_library(mbuf: NonNull<rte_mbuf>) -> Self {
+        Self(mbuf)
+    }
+
     /// For DPDK's calls.
     #[inline(always)]
     pub(super) fn as_ptr(&self) -> *mut rte_mbuf {

@@ -3,6 +3,11 @@
 //! It obeys the contract of [`Packet`] as an mbuf does: a fixed room, headroom, an owner; but it allocates and its wire
 //! locks, so nothing of it belongs on the gateway's packet path.
 
+#[path = "heap_fragments.rs"]
+mod fragments;
+
+pub use fragments::HeapFragments;
+
 use super::{Burst, Frame, Meta, Packet, PacketPool, RxBurst, TxBurst};
 use crate::queue::{
     Boxed,

@@ -15,6 +15,10 @@ pub enum Kind {
     Transmit,
     /// To an I/O core: an IP packet of ours, to be forwarded like one that came from a tunnel.
     Route,
+    /// To an I/O core: a whole frame for us that was gathered from fragments, as if `port` had received it.
+    Gathered,
+    /// To the control thread: a whole frame from an outer port that holds a fragment.
+    Fragment,
     /// To the control thread: an IP packet from a tunnel to one of our own addresses.
     Local,
     /// To the control thread: an IP packet behind 14 free bytes, whose inner next hop is not resolved.
@@ -45,12 +49,12 @@ pub struct Meta {
     pub sealed_at: u16,
     /// The port (device) that it came in by. rx: w
     pub port: u16,
+    /// The 802.1Q tag that the driver took off: [`Meta::VLAN_STRIPPED`] and the VLAN's id; 0: it took none. rx: w and r
+    pub vlan: u16,
     /// What it is.
     pub kind: Kind,
     /// The stage's verdict: 0 is good, else a drop reason.
     pub verdict: u8,
-    /// The 802.1Q tag that the driver took off: [`Meta::VLAN_STRIPPED`] and the VLAN's id; 0: it took none. rx: w and r
-    pub vlan: u16,
     /// TOS or traffic class byte of the outer header. classify: w, release: r
     pub outer_tos: u8,
     /// The interface that listens on `local_port`. classify: w, handshake threads and release: r
@@ -59,10 +63,10 @@ pub struct Meta {
     pub checksum: u8,
 }
 
-// With the link it fills one cache line of the private area.
-const _: () = assert!(size_of::<Meta>() <= 56);
 impl Meta {
     /// Says in [`Meta::vlan`] that there was a tag, even one of id 0.
     pub const VLAN_STRIPPED: u16 = 0x1000;
 }
 
+// With the link it fills one cache line of the private area.
+const _: () = assert!(size_of::<Meta>() <= 56);

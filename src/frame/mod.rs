@@ -2,6 +2,7 @@
 //!
 //! `Mbuf` (in [`crate::dpdk`]) is the packet of the gateway; [`heap`] is the one of tests, Miri and fuzzers.
 
+pub mod fragments;
 pub mod heap;
 mod meta;
 

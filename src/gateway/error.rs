@@ -4,7 +4,7 @@ use crate::aead;
 use crate::config::ConfigError;
 use crate::control::interface::ChangeError;
 use crate::control::uapi::UapiError;
-use crate::dpdk::{DeviceError, EalError, LcoreError, PoolError, PortError};
+use crate::dpdk::{DeviceError, EalError, FragmentTableError, LcoreError, PoolError, PortError};
 use crate::route::RouteError;
 use std::path::PathBuf;
 
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The packet pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The table of outer fragments.
+    #[error(transparent)]
+    Fragments(#[from] FragmentTableError),
     /// Routes that contradict each other.
     #[error("[[port]] {port}: {error}. Give each address and each route once, on one port of a side")]
     Route {

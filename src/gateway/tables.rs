@@ -19,6 +19,10 @@ type Mbuf = <Pool as PacketPool>::Packet;
 
 /// Packets that an inbox (of an I/O core, a handshake thread, the control thread) holds, at most.
 const INBOX: u32 = 4096;
+/// Outer fragments that the control thread's inbox holds, at most.
+const INBOX_FRAGMENTS: u32 = INBOX / 4;
+/// Outer fragments that wait for others are at most this part of the pool.
+const FRAGMENTS: u32 = 16;
 /// Handshakes that wait to be started, a thread.
 const REQUESTS: usize = 4096;
 /// Readers that come and go: changes at the start and at the end.
@@ -41,6 +45,8 @@ pub(super) struct Tables {
     pub(super) interfaces: Vec<Arc<Interface<Pool>>>,
     /// The inbox of each I/O core.
     pub(super) io: Vec<Sender<Mbuf>>,
+    /// Outer fragments that may wait for others.
+    pub(super) fragments: usize,
 }
 
 /// What goes to one thread each.
@@ -84,6 +90,7 @@ impl Tables {
             tunnels,
             clock: Clock::default(),
             staged: Budget::new(pool.size() / 8),
+            fragments: Budget::new(INBOX_FRAGMENTS),
             pool: pool.clone(),
             control: control_in,
             handshakes: handshake_in,
@@ -104,7 +111,8 @@ impl Tables {
             inner,
             outer,
         };
-        Ok((Self { domain, shared, context, writer, interfaces, io: io_in }, seats))
+        let fragments = pool.size() as usize / FRAGMENTS as usize;
+        Ok((Self { domain, shared, context, writer, interfaces, io: io_in, fragments }, seats))
     }
 }
 
@@ -127,6 +135,7 @@ fn port(config: &config::Port, port: &Port, id: u16) -> shared::Port {
         roles: roles(config),
         mac: MacAddr(port.mac()),
         mtu: config.mtu,
+        vlan: config.vlan,
         addresses: config.addresses.clone(),
     }
 }
@@ -135,7 +144,6 @@ fn port(config: &config::Port, port: &Port, id: u16) -> shared::Port {
 fn routes(
     config: &Config,
     ports: &[Port],
-        vlan: config.vlan,
     domain: &Arc<Domain>,
     belongs: impl Fn(Roles) -> bool,
 ) -> Result<(FibWriter, Routes), StartError> {

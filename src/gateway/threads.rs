@@ -9,7 +9,7 @@ use crate::control::handshake::HandshakeThread;
 use crate::control::output::Output;
 use crate::control::service::{Service, ServiceParts};
 use crate::datapath::{Core, CryptoWorker, Idle, Io, RxPort, Stop, Tx, TxPath};
-use crate::dpdk::{Eal, register_thread};
+use crate::dpdk::{Eal, FragmentTable, register_thread};
 use crate::frame::PacketPool;
 use crate::queue::{Reader, sync::Arc};
 use std::sync::mpsc;
@@ -65,6 +65,7 @@ impl Starter<'_> {
             reader: self.reader("control")?,
             inbox: control,
             posts,
+            fragments: Box::new(FragmentTable::new(self.eal, tables.fragments)?),
             inner,
             outer,
         };

@@ -37,7 +37,7 @@ drop_reasons! {
     EtherType "ether_type" "neither IPv4, IPv6 nor ARP",
     BadIpHeader "bad_ip_header" "an IPv4 or IPv6 header that contradicts itself or the frame",
     BadIpChecksum "bad_ip_checksum" "an IPv4 header checksum that is wrong: switch checksum offload off on a virtual peer",
-    OuterFragment "outer_fragment" "an IP fragment on the outer side",
+    OuterFragment "outer_fragment" "an outer fragment of no UDP datagram, or of IPv6 with further extension headers",
     BadUdp "bad_udp" "a UDP length that is larger than the packet",
     BadUdpChecksum "bad_udp_checksum" "a UDP checksum that is wrong, or zero over IPv6",
     NotForUs "not_for_us" "on an outer port, for an address or a port that is not ours",
@@ -82,6 +82,11 @@ drop_reasons! {
     NeighbourQueue "neighbour_queue" "too many packets wait for the next hop's answer",
     ControlDone "control_done" "a message that the control threads have dealt with (no error)",
     ControlUnknown "control_unknown" "nothing that the control threads know how to answer",
+    FragmentJoined "fragment_joined" "a fragment that became part of a whole datagram, which went on (no error)",
+    FragmentTiny "fragment_tiny" "an outer fragment that hides part of the headers, or is no multiple of eight bytes",
+    FragmentOverlap "fragment_overlap" "outer fragments that lie over one another, came twice, or leave holes",
+    FragmentTimeout "fragment_timeout" "outer fragments whose others did not come within a second",
+    FragmentBound "fragment_bound" "outer fragments beyond the bounds: 8 a datagram, 1,024 datagrams, a sixteenth of the pool, a quarter of the control thread's queue",
 }
 
 impl DropReason {

@@ -134,7 +134,10 @@ impl Budget {
 
     /// Takes a place for one packet, if there is one. Any thread; staged packets are off the fast path.
     pub fn take(&self) -> bool {
-        // Relaxed: a bound on a sum, no memory hangs on it.
+        // Relaxed, here and below: a bound on a sum, no memory hangs on it. A flood that finds it full writes nothing.
+        if self.held() >= self.bound {
+            return false;
+        }
         if self.held.fetch_add(1, Ordering::Relaxed) < self.bound {
             return true;
         }
@@ -178,6 +181,8 @@ pub struct Shared<A: PacketPool> {
     pub clock: Clock,
     /// The bound on waiting packets.
     pub staged: Budget,
+    /// The bound on fragments in the queue of [`Shared::control`]: a flood of them leaves room for all else.
+    pub fragments: Budget,
     /// Where empty packets come from.
     pub pool: A,
     /// The queue of the thread that answers ARP, NDP and ICMP and resolves next hops.

@@ -223,6 +223,20 @@ impl Ipv4Header {
     }
 }
 
+/// Computes the header's checksum anew, options included; without a header nothing happens.
+pub fn write_checksum(packet: &mut [u8]) {
+    let header_len = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    if header_len >= HEADER_LEN
+        && let Some(header) = packet.get_mut(..header_len)
+    {
+        let (before, after) = (header.get(..10).unwrap_or_default(), header.get(12..).unwrap_or_default());
+        let checksum = Sum::new().bytes(before).bytes(after).checksum();
+        if let Some(fixed) = header.first_chunk_mut::<HEADER_LEN>() {
+            set_field::<10, 2, _>(fixed, checksum.to_be_bytes());
+        }
+    }
+}
+
 /// Counts one hop and updates the checksum (RFC 1624). Returns the new TTL; `None`, and nothing changed, if the hop
 /// would use up the TTL or there is no header.
 #[inline]

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod eal;
+mod fragments;
 mod kernel;
 mod lcore;
 mod mbuf;

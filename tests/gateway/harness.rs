@@ -12,7 +12,7 @@ use culvert::control::output::Output;
 use culvert::control::record::PeerRecord;
 use culvert::control::service::{Service, ServiceParts};
 use culvert::datapath::{Core, CryptoWorker, Idle, Io, RxPort, Tx, TxPath};
-use culvert::frame::heap::{HeapPacket, HeapPool, HeapWire};
+use culvert::frame::heap::{HeapFragments, HeapPacket, HeapPool, HeapWire};
 use culvert::frame::{Burst, Frame, TxBurst};
 use culvert::noise::{Identity, os_random};
 use culvert::peer::{Endpoint, IndexTable};
@@ -239,6 +239,7 @@ impl Gateway {
             tunnels,
             clock: Clock::default(),
             staged: Budget::new(u32::try_from(options.pool / 8).unwrap()),
+            fragments: Budget::new(1024),
             pool: pool.clone(),
             control: control_in,
             handshakes: vec![handshake_in],
@@ -267,6 +268,7 @@ impl Gateway {
             reader: domain.register().unwrap(),
             inbox: control_inbox,
             posts,
+            fragments: Box::new(HeapFragments::new(2048)),
             inner: inner_writer,
             outer: outer_writer,
         });
@@ -533,6 +535,7 @@ impl Gateway {
         let account = self.account();
         assert_eq!((account.queued(), account.control_queued()), (0, 0), "{account:?}");
         assert_eq!(self.shared.staged.held(), 0, "the budget of staged packets");
+        assert_eq!(self.shared.fragments.held(), 0, "the budget of fragments");
     }
 }
 

@@ -16,6 +16,8 @@ mod running;
 mod clock;
 mod cookies;
 mod floods;
+mod fragments;
+mod malformed;
 mod neighbours;
 mod order;
 mod queues;

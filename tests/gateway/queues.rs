@@ -171,6 +171,7 @@ fn pretend(gw: &Gateway, bytes: &[u8], change: impl FnOnce(&mut HeapPacket)) -> 
     packet
 }
 
+/// TESTING A20, and mbufs that are shared or of another pool.
 #[test]
 fn packets_without_room_or_with_owners_or_from_elsewhere_are_copied() {
     let (mut gw, client) = connected(&Options::default());
@@ -191,6 +192,7 @@ fn packets_without_room_or_with_owners_or_from_elsewhere_are_copied() {
     gw.finish();
 }
 
+/// TESTING A19; over real mbufs in `tests/ring/full.rs`.
 #[test]
 fn chained_packets_are_copied_whole_or_dropped_by_name() {
     let (mut gw, client) = connected(&Options::default());
@@ -242,9 +244,9 @@ fn notes_of_a_packets_former_life_mean_nothing() {
         tunnel: 5,
         sealed_at: 81,
         port: 7,
+        vlan: 0,
         kind: Kind::Data,
         verdict: 5,
-        vlan: 0,
         outer_tos: 3,
         checksum: 0,
     };

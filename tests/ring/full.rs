@@ -136,6 +136,7 @@ fn the_gateways_own_mbufs_are_taken_without_a_copy() {
     rig.finish();
 }
 
+/// TESTING A19: mbufs of two and of five segments, headers split.
 #[test]
 fn chained_frames_are_joined() {
     let mut rig = Rig::new(&Options::default());
@@ -145,16 +146,19 @@ fn chained_frames_are_joined() {
     let inner = client.inner();
     let mut arrived = Vec::new();
     let mut sent = Vec::new();
-    // Cut in each header, at their borders and in the payload.
-    for (tag, cut) in (1..).zip([0, 1, 13, 14, 20, 33, 34, 41, 42, 50, 57, 58, 90]) {
+    // Cut in each header, at their borders and in the payload; and in five pieces.
+    let in_two = [0, 1, 13, 14, 20, 33, 34, 41, 42, 50, 57, 58, 90].map(|cut| vec![cut]);
+    let in_five = [[1, 2, 3, 4], [7, 14, 34, 42], [14, 34, 42, 58], [20, 38, 50, 60], [0, 0, 100, 100]];
+    for (tag, cuts) in (1..).zip(in_two.into_iter().chain(in_five.map(Vec::from))) {
         let frame = client.data(&tagged(&inner, HOST, tag, 96));
-        let (front, back) = frame.split_at(cut);
         let packet = |bytes: &[u8]| {
             let mut mbuf = rig.pool.alloc().unwrap();
             mbuf.append(bytes.len()).unwrap().copy_from_slice(bytes);
             mbuf
         };
-        let chain = packet(front).chain(packet(back)).unwrap();
+        let ends: Vec<_> = cuts.iter().copied().chain([frame.len()]).collect();
+        let pieces = [0].into_iter().chain(cuts).zip(ends).map(|(from, to)| packet(&frame[from..to]));
+        let chain = pieces.reduce(|head, tail| head.chain(tail).unwrap()).unwrap();
         rig.wan.inject(0, chain);
         sent.push(tag);
         rig.settle(|outer, _, seen| {

@@ -15,6 +15,7 @@ mod packets;
 mod rig;
 
 mod churn;
+mod fragments;
 mod full;
 mod garbage;
 mod order;

@@ -70,14 +70,12 @@ fn cores_from_a_variable() {
 
 #[test]
 fn what_comes_later() {
-    for (port, interface, tail, expected) in [
-        (
-            "",
-            "mss_clamp = true",
-            "",
-            "11: [[interface]] wg0 mss_clamp: clamping of the TCP MSS comes with a later release. Write mss_clamp = false.",
-        ),
-    ] {
+    for (port, interface, tail, expected) in [(
+        "",
+        "mss_clamp = true",
+        "",
+        "11: [[interface]] wg0 mss_clamp: clamping of the TCP MSS comes with a later release. Write mss_clamp = false.",
+    )] {
         let whole = whole(port, interface, tail);
         assert_eq!(said(&whole, 2), format!("culvert.toml:{expected}"));
     }
