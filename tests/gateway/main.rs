@@ -17,6 +17,7 @@ mod clock;
 mod cookies;
 mod floods;
 mod fragments;
+mod interfaces;
 mod malformed;
 mod neighbours;
 mod order;

@@ -12,6 +12,7 @@ mod churn;
 mod control;
 mod demo;
 mod garbage;
+mod interfaces;
 mod keys;
 mod order;
 mod pass;

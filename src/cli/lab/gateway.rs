@@ -57,11 +57,25 @@ pub struct Options {
     pub queues: u16,
     /// Lines of `[crypto]`.
     pub crypto: String,
+    /// The UDP ports of the interface.
+    pub listen_ports: Vec<u16>,
+    /// A second interface.
+    pub second: Option<Second>,
+}
+
+/// A second interface beside the first, with a key of its own ([`Lab::second_keys`]).
+#[derive(Clone, Debug, Default)]
+pub struct Second {
+    /// Its UDP ports.
+    pub listen_ports: Vec<u16>,
+    /// Its peers.
+    pub peers: Vec<Peer>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cores: String::new(), queues: 1, crypto: String::new() }
+        let listen_ports = vec![LISTEN_PORT];
+        Self { cores: String::new(), queues: 1, crypto: String::new(), listen_ports, second: None }
     }
 }
 
@@ -71,6 +85,7 @@ pub struct Gateway {
     process: Process,
     programs: Programs,
     interface: String,
+    second: String,
     socket: PathBuf,
     pool_at_start: u64,
 }
@@ -182,14 +197,14 @@ impl Gateway {
     /// # Errors
     /// It does not start; its last words are in the error.
     pub fn start(lab: &Lab, programs: &Programs, options: &Options, peers: &[Peer]) -> Result<Self> {
-        let interface = lab.unique("gw");
+        let (interface, second) = (lab.unique("gw"), lab.unique("g2"));
         let config = configuration(lab, options, peers)?;
         let log = lab.file("culvertd.log");
         let _ = std::fs::remove_file(&log);
         let (program, file) = (programs.culvertd.to_string_lossy(), config.to_string_lossy());
         let process = lab.gateway.start("culvertd", &[&program, "--config", &file], &log)?;
         let socket = lab.file("culvert.sock");
-        let mut gateway = Self { process, programs: programs.clone(), interface, socket, pool_at_start: 0 };
+        let mut gateway = Self { process, programs: programs.clone(), interface, second, socket, pool_at_start: 0 };
         gateway.process.wait_for("started in", START)?;
         gateway.pool_at_start = gateway.account()?.pool_available;
         Ok(gateway)
@@ -265,6 +280,11 @@ impl Gateway {
         &self.interface
     }
 
+    /// The same of the second interface ([`Options::second`]).
+    pub fn second(&self) -> &str {
+        &self.second
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.process.runs()
@@ -293,11 +313,32 @@ pub(super) fn configuration(lab: &Lab, options: &Options, peers: &[Peer]) -> Res
     let sections: String = peers.iter().map(ToString::to_string).collect();
     lab.write("peers.conf", &sections)?;
     lab.write("gateway.key", &format!("{}\n", lab.gateway_keys.private))?;
-    lab.write("culvert.toml", &text(lab, options))
+    let mut text = text(lab, options);
+    if let Some(Second { listen_ports, peers }) = &options.second {
+        let sections: String = peers.iter().map(ToString::to_string).collect();
+        lab.write("second.conf", &sections)?;
+        lab.write("second.key", &format!("{}\n", lab.second_keys.private))?;
+        text += &interface(&lab.unique("g2"), "second", listen_ports, "second.conf");
+    }
+    lab.write("culvert.toml", &text)
+}
+
+/// An `[[interface]]` whose key is in `key.key`.
+fn interface(name: &str, key: &str, listen_ports: &[u16], peers: &str) -> String {
+    format!(
+        r#"
+[[interface]]
+name = "{name}"
+private_key_file = "{key}.key"
+listen_ports = {listen_ports:?}
+peers_file = "{peers}"
+max_peers = 64
+"#
+    )
 }
 
 fn text(lab: &Lab, options: &Options) -> String {
-    let Options { cores, queues, crypto } = options;
+    let Options { cores, queues, crypto, listen_ports, .. } = options;
     let device = |number: u8, interface: &str| format!("net_af_packet{number},iface={interface},qpairs={queues}");
     format!(
         r#"[cores]
@@ -317,14 +358,7 @@ role = "inner"
 queues = {queues}
 addresses = ["{INNER_V4}/24", "{INNER_V6}/64"]
 routes = [{{ to = "10.20.0.0/16", via = "{HOST_V4}" }}]
-
-[[interface]]
-name = "{interface}"
-private_key_file = "gateway.key"
-listen_ports = [{LISTEN_PORT}]
-peers_file = "peers.conf"
-max_peers = 64
-
+{interface}
 [crypto]
 {crypto}
 [control]
@@ -332,7 +366,7 @@ socket = "{socket}"
 "#,
         wan = device(0, "wan0"),
         lan = device(1, "lan0"),
-        interface = lab.unique("gw"),
+        interface = interface(&lab.unique("gw"), "gateway", listen_ports, "peers.conf"),
         socket = lab.file("culvert.sock").display(),
     )
 }

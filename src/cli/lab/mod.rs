@@ -29,7 +29,7 @@ mod stream;
 
 pub use client::{Client, Peer};
 pub use error::{LabError, Result, ensure};
-pub use gateway::{Account, Gateway, Options, Programs};
+pub use gateway::{Account, Gateway, Options, Programs, Second};
 pub use keys::{KeyPair, preshared_key};
 pub use namespace::Namespace;
 pub use probe::{Ping, Throughput, fetch, iperf3, ping};
@@ -65,6 +65,7 @@ pub struct Lab {
     gateway: Namespace,
     net: Namespace,
     gateway_keys: KeyPair,
+    second_keys: KeyPair,
     /// Last: the names are ours until all of the above is gone.
     run: Run,
 }
@@ -90,8 +91,8 @@ impl Lab {
             "addr add {HOST_V4}/24 dev lan0\naddr add {HOST_V6}/64 dev lan0\naddr add {BEHIND_V4}/32 dev lo\n\
              route add 10.9.0.0/16 via {INNER_V4}\nroute add fd00:9::/32 via {INNER_V6}"
         ))?;
-        let gateway_keys = KeyPair::new()?;
-        let mut lab = Self { clients: Vec::new(), host, gateway, net, gateway_keys, run };
+        let (gateway_keys, second_keys) = (KeyPair::new()?, KeyPair::new()?);
+        let mut lab = Self { clients: Vec::new(), host, gateway, net, gateway_keys, second_keys, run };
         for number in 1..=clients {
             let client = Client::new(&lab, number)?;
             lab.clients.push(client);
@@ -131,6 +132,11 @@ impl Lab {
     /// The gateway's key pair: the same however often it is started.
     pub fn gateway_keys(&self) -> &KeyPair {
         &self.gateway_keys
+    }
+
+    /// The key pair of the gateway's second interface, where it has one.
+    pub fn second_keys(&self) -> &KeyPair {
+        &self.second_keys
     }
 
     /// A name for an interface or a socket, unique on this machine.
