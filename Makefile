@@ -1,6 +1,6 @@
-# make setup | build | demo | test | test-long | clean
+# make setup | build | demo | test | test-long | figures | clean
 
-.PHONY: setup build demo test test-long clean
+.PHONY: setup build demo test test-long figures clean
 
 # What is missing on this machine; nothing the second time.
 setup:
@@ -22,6 +22,10 @@ test:
 test-long:
 	@configs/setup.sh test
 	@CULVERT_CHURN_SECONDS=600 tests/run.sh
+
+# What it can do, in numbers: a table, and target/figures.json. They are worth what else the machine does meanwhile.
+figures: setup
+	cargo bench --locked --bench figures
 
 clean:
 	cargo clean

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::harness::LISTEN_PORT;
 use crate::packets::{self, Ip, addr, echo, frame, tagged, udp};
-use crate::rig::{assert_laws, assert_no_sockets, configuration, dropped, eal, ports};
+use crate::rig::{Options, assert_laws, assert_no_sockets, configuration, dropped, eal, ports};
 use culvert::gateway::Gateway;
 use culvert::shared::Account;
 use culvert::wire::MacAddr;
@@ -19,7 +19,8 @@ const LARGEST: usize = 2048;
 
 /// Runs a gateway on these devices until `enough` of what it counts, and stops it.
 fn run(folder: &Path, wan: &str, lan: &str, enough: impl Fn(&Account) -> bool) -> Account {
-    let config = configuration(folder, 8191, &ports(wan, lan, 1));
+    let options = Options { mbufs: 8191, ..Options::default() };
+    let config = configuration(folder, &options, &ports(wan, lan, 1));
     let gateway = Gateway::start_on(&eal(), &config).unwrap();
     let report = Arc::clone(gateway.report());
     let began = Instant::now();

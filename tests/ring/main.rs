@@ -3,11 +3,15 @@
 //! There is one EAL a process, and each test starts its own: run these by `cargo nextest run --test ring`.
 //! Each test ends with [`rig::Rig::finish`], which checks the two laws by numbers that the far ends counted themselves.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, unreachable_pub, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 #[path = "../gateway/client.rs"]
 #[expect(dead_code, reason = "shared with the tests over heap packets")]
 mod client;
+#[path = "../gateway/crowd.rs"]
+#[expect(dead_code, reason = "shared with the tests over heap packets")]
+mod crowd;
 mod far;
 #[path = "../gateway/packets.rs"]
 #[expect(dead_code, reason = "shared with the tests over heap packets")]
@@ -15,9 +19,11 @@ mod packets;
 mod rig;
 
 mod churn;
+mod dos;
 mod fragments;
 mod full;
 mod garbage;
+mod handshakes;
 mod order;
 mod starts;
 

@@ -34,11 +34,15 @@ pub struct Options {
     pub mbufs: u32,
     /// The ports' VLANs.
     pub vlans: [u16; 2],
+    /// Peers that there may be.
+    pub max_peers: u32,
+    /// The data path has the first core alone; control and handshakes have the other.
+    pub apart: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queues: 2, ring: 1024, mbufs: 16_383, vlans: [0; 2] }
+        Self { queues: 2, ring: 1024, mbufs: 16_383, max_peers: 256, apart: false, vlans: [0; 2] }
     }
 }
 
@@ -72,17 +76,19 @@ pub fn cores() -> [usize; 2] {
 }
 
 /// A configuration of these ports, in a folder with a key.
-pub fn configuration(folder: &Path, mbufs: u32, ports: &str) -> Config {
+pub fn configuration(folder: &Path, options: &Options, ports: &str) -> Config {
+    let Options { mbufs, max_peers, apart, .. } = options;
     let key = folder.join("wg0.key");
     std::fs::write(&key, format!("{}\n", config::keys::to_base64(&SERVER_KEY))).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let [first, second] = cores();
-    let data = if first == second { format!("[{first}]") } else { format!("[{first}, {second}]") };
+    let control = if *apart { second } else { first };
+    let data = if first == second || *apart { format!("[{first}]") } else { format!("[{first}, {second}]") };
     let at = folder.display();
     let text = format!(
         r#"
 [cores]
-control = {first}
+control = {control}
 io = {data}
 workers = {data}
 handshake = [{second}]
@@ -93,7 +99,7 @@ mbufs = {mbufs}
 [[interface]]
 name = "wg0"
 private_key_file = "wg0.key"
-max_peers = 256
+max_peers = {max_peers}
 [control]
 socket = "{at}/culvert.sock"
 uapi_dir = "{at}/wireguard"
@@ -138,7 +144,7 @@ impl Rig {
         (wan.vlan, lan.vlan) = (outer, inner);
         let ports = ports.replace("\"outer\"", &format!("\"outer\"\nvlan = {outer}"));
         let ports = ports.replace("\"inner\"", &format!("\"inner\"\nvlan = {inner}"));
-        let config = configuration(folder.path(), options.mbufs, &ports);
+        let config = configuration(folder.path(), options, &ports);
         let gateway = Gateway::start_on(&eal, &config).unwrap();
         Self { wan, lan, gateway: Some(gateway), folder, pool, _eal: eal }
     }

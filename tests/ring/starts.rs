@@ -1,6 +1,6 @@
 //! Starts that cannot be: one sentence says why, and nothing is left behind.
 
-use crate::rig::{assert_laws, assert_no_sockets, configuration, eal, ports};
+use crate::rig::{Options, assert_laws, assert_no_sockets, configuration, eal, ports};
 use culvert::gateway::Gateway;
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ fn bad_starts_say_why_and_leave_nothing() {
     let eal = eal();
     let folder = tempfile::tempdir().unwrap();
     let refused = |mbufs, ports: &str, change: &dyn Fn(String) -> String| {
-        let mut config = configuration(folder.path(), mbufs, ports);
+        let options = Options { mbufs, ..Options::default() };
+        let mut config = configuration(folder.path(), &options, ports);
         let socket = change(config.control.socket.display().to_string());
         config.control.socket = socket.into();
         let error = Gateway::start_on(&eal, &config).expect_err("a start that cannot be").to_string();
@@ -35,7 +36,8 @@ fn bad_starts_say_why_and_leave_nothing() {
 
     // The same EAL, memory and devices are free for a good start.
     for _ in 0..2 {
-        let config = configuration(folder.path(), 8191, &good);
+        let options = Options { mbufs: 8191, ..Options::default() };
+        let config = configuration(folder.path(), &options, &good);
         let gateway = Gateway::start_on(&eal, &config).unwrap();
         let second = Gateway::start_on(&eal, &config).expect_err("its devices are taken").to_string();
         assert!(second.contains("net_null0") && !second.contains('\n'), "{second}");
