@@ -6,6 +6,7 @@ use super::fragments::Fragments;
 use super::interface::Writer;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
 use super::output::{Hands, Output};
+use super::record::{PeerRecord, PeerState};
 use super::wheel::Wheel;
 use crate::frame::fragments::Gather;
 use crate::frame::{Frame, Kind, Packet, PacketPool};
@@ -320,7 +321,10 @@ fn look<A: PacketPool>(
     // Nothing can be kept alive of a peer that never came.
     let persistent_keepalive = if flow.endpoint().is_some() { state.persistent_keepalive } else { 0 };
     let due = state.timers.look(&flow.stamps, persistent_keepalive, now_ms, |bound| context.environment.jitter(bound));
-    let fresh = asked & wants::HANDSHAKE != 0;
+    let keepalive = due.keepalive && flow.endpoint().is_some();
+    // Without a session a keepalive asks for one. It needs no packet for that: after a start it is all peers' at once (PROTOCOL A7).
+    let has_session = flow.keys.current().is_some();
+    let fresh = asked & wants::HANDSHAKE != 0 || keepalive && !has_session;
     if fresh {
         state.timers.asked();
     }
@@ -330,14 +334,8 @@ fn look<A: PacketPool>(
         // The peer is silent: the address of ours that it last talked to may be what is wrong (PROTOCOL A7, T1 and T3).
         flow.set_endpoint(Some(&endpoint.without_address()));
     }
-    let wanted = due.initiate.or_else(|| fresh.then_some(false)).filter(|_| !state.sent_handshake_recently(now_ms));
-    let mut next_ms = due.next_ms;
-    if let Some(retry) = wanted
-        && !context.request(&record, retry)
-    {
-        next_ms = Some(state.timers.postponed(now_ms));
-    }
-    if due.keepalive && flow.endpoint().is_some() {
+    let again_ms = initiate(context, &record, state, due.initiate.or_else(|| fresh.then_some(false)), now_ms);
+    if keepalive && has_session {
         hands.send_keepalive(flow, Kind::Keepalive);
     }
     if due.give_up {
@@ -349,7 +347,23 @@ fn look<A: PacketPool>(
     if due.wipe {
         context.wipe(state, flow, hands.reader, graves);
     }
+    let next_ms = due.next_ms.into_iter().chain(again_ms).min();
     state.timers.arm(next_ms, now_ms, |at_ms| wheel.arm(flow.id(), at_ms));
+}
+
+/// Has a handshake thread begin what is `wanted` (`Some(true)`: T1's next try), at most every 5 s (PROTOCOL A4). Returns when it is to be
+/// tried again: where the thread is behind, and where T1 comes too soon after a response of ours, for which it must not be lost.
+fn initiate<A: PacketPool>(
+    context: &Context<A>,
+    record: &Arc<PeerRecord>,
+    state: &mut PeerState,
+    wanted: Option<bool>,
+    now_ms: u64,
+) -> Option<u64> {
+    let retry = wanted?;
+    let too_soon = state.sent_handshake_recently(now_ms);
+    let put_off = if too_soon { retry } else { !context.request(record, retry) };
+    put_off.then(|| state.timers.postponed(now_ms))
 }
 
 /// Whether `to` is of a prefix of the peer's that lies inside `net`: we answer for it there. One that covers the whole of `net` (a

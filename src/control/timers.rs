@@ -49,7 +49,7 @@ impl PeerTimers {
         self.attempts = 0;
     }
 
-    /// A handshake could not be started now: it is tried again in a second. Returns when.
+    /// A handshake could not be started now (too soon after another, or its thread is behind): it is tried again in a second. Returns when.
     pub fn postponed(&mut self, now_ms: u64) -> u64 {
         let at = now_ms + POSTPONED_MS;
         self.retransmit_ms = Some(at);
@@ -83,8 +83,11 @@ impl PeerTimers {
             due.wipe = true;
         }
         let passive = stamps.unanswered_received().map(|since| since + KEEPALIVE_TIMEOUT_MS);
-        let persistent =
-            (persistent_keepalive_s > 0).then(|| stamps.last_any().max(1) + u64::from(persistent_keepalive_s) * 1000);
+        // The first one is due at once.
+        let persistent = (persistent_keepalive_s > 0).then(|| match stamps.last_any() {
+            0 => 0,
+            last => last + u64::from(persistent_keepalive_s) * 1000,
+        });
         let keepalive =
             [passive, persistent].into_iter().flatten().min().map(|at| self.keepalive(at, now_ms, &mut due));
         let others = [self.retransmit_ms, self.new_handshake.map(|(_, at)| at), self.zero_ms, watch(stamps, now_ms)];
@@ -183,6 +186,7 @@ mod tests {
         0
     }
 
+    /// PROTOCOL A7.1: 20 sends; giving up lets T4 run.
     #[test]
     fn t1_sends_twenty_times_and_gives_up() {
         let (mut timers, stamps) = (PeerTimers::default(), Stamps::default());
@@ -222,6 +226,7 @@ mod tests {
         assert!(stamps.received(17_000, true), "to be posted again");
     }
 
+    /// PROTOCOL A1.4: up to 333 ms more.
     #[test]
     fn t3_starts_one_handshake_for_unanswered_data() {
         let (mut timers, stamps) = (PeerTimers::default(), Stamps::default());
@@ -241,6 +246,7 @@ mod tests {
         assert_eq!(timers.look(&stamps, 0, 45_000, none).initiate, Some(false));
     }
 
+    /// PROTOCOL A7.5: from anything authenticated.
     #[test]
     fn t5_counts_from_anything_authenticated() {
         let (mut timers, stamps) = (PeerTimers::default(), Stamps::default());

@@ -147,7 +147,8 @@ impl<A: PacketPool> CryptoWorker<A> {
         let went = keypair.nonce() > 0;
         chunk.way_out = encap::prepare(&mut chunk.packets, &claim, keypair, turn);
         elide_confirm(&mut chunk.packets, went, turn.counters);
-        if keypair.wants_rekey_on_send(turn.now_ms) {
+        // A mere wake-up sends nothing (PROTOCOL A6, "on send").
+        if !chunk.packets.is_empty() && keypair.wants_rekey_on_send(turn.now_ms) {
             ask(&claim, wants::HANDSHAKE, turn);
         }
         self.give_on(claim, place, end, turn)

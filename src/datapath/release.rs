@@ -54,6 +54,7 @@ fn message_len<P: Packet>(packet: &P) -> u64 {
 struct Seen {
     accepted: bool,
     data: bool,
+    /// Of messages that passed all checks, as the kernel counts them.
     bytes: u64,
     endpoint: Option<Endpoint>,
 }
@@ -112,7 +113,7 @@ fn accept<A: PacketPool>(
         return Err(DropReason::Replay);
     }
     seen.accepted = true;
-    seen.bytes += packet.data().len() as u64;
+    let message = packet.data().len() as u64;
     seen.endpoint = turn.shared.endpoint(&meta).or(seen.endpoint);
     confirm(flow, keypair, turn);
     let current = flow.keys.current() == Some(turn.shared.index.slot(keypair.local_index()));
@@ -123,6 +124,7 @@ fn accept<A: PacketPool>(
     let plain = packet.data().len().saturating_sub(wireguard::TAG_LEN);
     packet.truncate(plain);
     if plain == 0 {
+        seen.bytes += message;
         return Err(DropReason::Keepalive);
     }
     seen.data = true;
@@ -132,6 +134,7 @@ fn accept<A: PacketPool>(
     if turn.shared.allowed.lookup(turn.reader, inner.source) != Some(flow.id().0) {
         return Err(DropReason::AllowedIpsSource);
     }
+    seen.bytes += message;
     Ok(())
 }
 
