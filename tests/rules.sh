@@ -1,6 +1,6 @@
 #!/bin/sh
 # The project's own rules that no compiler checks: file length, who names the bindings, where unsafe stands, who may use
-# whom. Prints what breaks them; exit code 1 if anything does.
+# whom, that each line of the protocol has its test. Prints what breaks them; exit code 1 if anything does.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -70,6 +70,35 @@ RULES
 rust_files | xargs grep -nE '\b(todo|unimplemented)!\(|\bdbg!\(|#\[ignore\]|/(root|work)/' |
     sed 's/$/   <- not in what is handed in/' >>"$broken" || true
 rust_files | grep -v '^dpdk/' | xargs grep -nE '#!?\[allow\(' | grep -vF 'allow(unsafe_code)' | sed 's/$/   <- #[expect(…, reason = "…")] instead/' >>"$broken" || true
+
+# 6. Every line of tests/protocol.txt is named by a test that runs, and no test names another: `/// PROTOCOL A5.3, A5.4: …`,
+# at the start of a line of its documentation.
+rust_files | xargs awk '
+    FNR == 1 { ids = ""; is_test = ignored = 0 }
+    /^ *\/\/\/ (PROTOCOL|TESTING) A[0-9]/ {
+        list = $0
+        sub(/^ *\/\/\/ [A-Z]+ /, "", list)
+        match(list, /^A[0-9]+(\.[0-9]+)?(, A[0-9]+(\.[0-9]+)?)*/)
+        count = split(substr(list, 1, RLENGTH), names, /, /)
+        for (i = 1; i <= count; i++) ids = ids FILENAME ":" FNR " " $2 " " names[i] "\n"
+        next
+    }
+    /^ *\/\// || /^ *$/ { next }
+    /#\[test\]/ { is_test = 1 }
+    /#\[ignore/ { ignored = 1 }
+    /^ *#\[/ { next }
+    {
+        if (!is_test || ignored) gsub(/\n/, " <- named by what is no test\n", ids)
+        printf "%s", ids
+        ids = ""
+        is_test = ignored = 0
+    }' | awk '
+    NR == FNR { if (/^(PROTOCOL|TESTING) /) due[$1 " " $2] = 1; next }
+    NF > 3 { print; next }
+    !(($2 " " $3) in due) { print $1 ": " $2 " " $3 " is no line of tests/protocol.txt" }
+    { named[$2 " " $3] = 1 }
+    END { for (line in due) if (!(line in named)) print "tests/protocol.txt: no test names " line }' tests/protocol.txt - |
+    sort >>"$broken"
 
 if [ -s "$broken" ]; then
     cat "$broken"

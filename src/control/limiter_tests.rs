@@ -34,6 +34,7 @@ impl Hasher for Constant {
     fn write(&mut self, _: &[u8]) {}
 }
 
+/// PROTOCOL A1.22: 20 a second, 5 at once.
 #[test]
 fn five_at_once_and_twenty_a_second() {
     // What passes at which wait in ms before it, from a bucket that is full.
@@ -103,6 +104,8 @@ fn a_clock_that_jumps_back_earns_nothing_and_locks_nobody_out() {
     assert!(limiter.allow(v4(1), 55));
 }
 
+/// PROTOCOL A1.23: the table has a bound.
+/// TESTING A16: constant memory for a million.
 #[test]
 fn a_million_sources_take_no_more_memory_and_refuse_nobody() {
     const CAPACITY: usize = 65_536;

@@ -30,6 +30,7 @@ impl Load {
 mod tests {
     use super::*;
 
+    /// PROTOCOL A1.11, A3.2: from the backlog on, and a second after it.
     #[test]
     fn it_begins_at_the_backlog_and_ends_a_second_after_it() {
         let mut load = Load::default();

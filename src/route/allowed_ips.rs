@@ -119,6 +119,7 @@ mod tests {
         assert!(writer.is_empty());
     }
 
+    /// PROTOCOL A8.1: the longest prefix wins.
     #[test]
     fn the_longest_prefix_wins_and_host_bits_do_not_matter() {
         let domain = Domain::new(1);

@@ -88,6 +88,7 @@ mod tests {
         test_packets::{self, V4, V6},
     };
 
+    /// PROTOCOL A8.7: what goes out.
     #[test]
     fn outer_has_no_dscp_and_never_starts_with_ce() {
         // Inner ECN 00, 01, 10, 11 → outer 00, 01, 10, 10 (PROTOCOL A8).
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(outer_tos(&[0x53, 0xff]), 0);
     }
 
+    /// PROTOCOL A8.7: what comes in.
     #[test]
     fn decapsulation_table() {
         // RFC 6040 figure 4, but for its drop: rows outer, columns inner 00, 01, 10, 11.

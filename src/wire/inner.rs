@@ -120,6 +120,7 @@ mod tests {
         }
     }
 
+    /// TESTING A9: refused by name.
     #[test]
     fn attack_a9() {
         assert_eq!(InnerPacket::parse(&[]), Err(InnerError::Empty));

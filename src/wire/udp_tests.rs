@@ -27,6 +27,7 @@ fn known_datagrams() {
 }
 
 /// TESTING A18: the UDP length against the IP length.
+/// PROTOCOL A2.2: shorter cuts, longer is refused.
 #[test]
 fn attack_a18_lengths() {
     let mut padded = HELLO_V4.to_vec();

@@ -14,6 +14,7 @@ fn ends(field: &[u8]) -> (u8, u8, usize) {
     (field[0], field[field.len() - 1], field.len())
 }
 
+/// PROTOCOL A1.21: 148 bytes.
 #[test]
 fn initiation_fields() {
     let bytes = counting(1, 148);
@@ -29,6 +30,7 @@ fn initiation_fields() {
     assert_eq!(m.bytes()[..], bytes);
 }
 
+/// PROTOCOL A1.21: 92 bytes.
 #[test]
 fn response_fields() {
     let bytes = counting(2, 92);
@@ -43,6 +45,7 @@ fn response_fields() {
     assert_eq!(m.bytes()[..], bytes);
 }
 
+/// PROTOCOL A1.21: 64 bytes.
 #[test]
 fn cookie_reply_fields() {
     let bytes = counting(3, 64);
@@ -53,6 +56,7 @@ fn cookie_reply_fields() {
     assert_eq!(m.bytes()[..], bytes);
 }
 
+/// PROTOCOL A1.19: 32 bytes are a keepalive.
 #[test]
 fn data_fields() {
     let bytes = counting(4, 33);
@@ -65,6 +69,7 @@ fn data_fields() {
 }
 
 /// TESTING A3: every length, every type.
+/// PROTOCOL A2.1: exact lengths.
 #[test]
 fn attack_a3_lengths_and_types() {
     for len in 0..=2000 {

@@ -43,6 +43,8 @@ fn passes(gw: &mut Gateway, client: &mut Client) -> bool {
     gw.delivered().len() == 1
 }
 
+/// PROTOCOL A10.4: an allowed IP has one owner, the last; `-` takes one away.
+/// PROTOCOL A8.1: the longest prefix leads.
 #[test]
 fn an_allowed_ip_moves_to_who_is_given_it_last() {
     let (mut gw, mut clients) = connected(2);
@@ -65,6 +67,7 @@ fn an_allowed_ip_moves_to_who_is_given_it_last() {
     gw.finish();
 }
 
+/// PROTOCOL A10.4: replace_allowed_ips.
 #[test]
 fn replaced_allowed_ips_are_those_named() {
     let (mut gw, clients) = connected(1);
@@ -80,6 +83,7 @@ fn replaced_allowed_ips_are_those_named() {
     gw.finish();
 }
 
+/// PROTOCOL A10.4: update_only.
 #[test]
 fn update_only_makes_no_peer() {
     let (mut gw, clients) = connected(1);
@@ -105,6 +109,7 @@ fn a_whole_new_set_keeps_the_sessions_of_the_peers_that_it_names() {
     gw.finish();
 }
 
+/// PROTOCOL A5.8: sessions seal no more, the peer with our key goes, rekeying is immediate.
 #[test]
 fn another_private_key_ends_sending_in_all_sessions() {
     let (mut gw, mut clients) = connected(2);
@@ -130,6 +135,7 @@ fn another_private_key_ends_sending_in_all_sessions() {
     gw.finish();
 }
 
+/// PROTOCOL A4.5: packets wait for the key.
 #[test]
 fn without_a_private_key_packets_wait_until_there_is_one() {
     let mut gw = Gateway::new();
@@ -155,6 +161,7 @@ fn small(peers: u8) -> (Gateway, Vec<Client>) {
     (gw, clients)
 }
 
+/// PROTOCOL A1.8: the bound on peers.
 #[test]
 fn more_peers_than_there_may_be_are_refused_as_a_whole() {
     let (mut gw, clients) = small(3);

@@ -2,7 +2,7 @@
 
 use crate::harness::{LISTEN_PORT, ROUTER_MAC, WAN_MAC, server_identity};
 use crate::packets::{self, addr};
-use culvert::aead::{Backend, Job, TAG_LEN};
+use culvert::aead::{Backend, Job, Key, TAG_LEN};
 use culvert::noise::{HandshakeState, Identity, OpenedInitiation, PeerStatic, SessionSecrets, Tai64N, os_random};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -151,6 +151,20 @@ impl Client {
 }
 
 impl Session {
+    /// The same session in other hands.
+    pub(crate) fn copy(&self) -> Self {
+        let SessionSecrets { send, receive, local_index, remote_index, initiator } = &self.secrets;
+        let [send, receive] = [send, receive].map(|key| Key::new(*key.bytes()));
+        let secrets = SessionSecrets {
+            send,
+            receive,
+            local_index: *local_index,
+            remote_index: *remote_index,
+            initiator: *initiator,
+        };
+        Self { secrets, next: self.next }
+    }
+
     /// A data message with this counter, as it is: no padding.
     pub(crate) fn seal(&self, counter: u64, plain: &[u8]) -> Vec<u8> {
         let mut buffer = [plain, &[0; TAG_LEN]].concat();

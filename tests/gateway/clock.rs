@@ -49,6 +49,8 @@ impl Rig {
     }
 }
 
+/// TESTING A22: set back, or stopped.
+/// PROTOCOL A1.27: timestamps only grow.
 #[test]
 fn a22_timestamps_grow_though_the_wall_clock_is_set_back_or_stands_still() {
     let mut rig = Rig::new();
@@ -79,6 +81,7 @@ fn a22_a_wall_clock_that_was_a_day_ahead_for_a_while_does_no_harm_later() {
     rig.gw.finish();
 }
 
+/// TESTING A22: timers use the monotonic clock only.
 #[test]
 fn a22_the_wall_clock_moves_no_timer() {
     let mut rig = Rig::new();

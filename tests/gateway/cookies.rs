@@ -50,6 +50,7 @@ fn is_response(message: &[u8]) -> bool {
     (message.len(), message[0]) == (92, 2)
 }
 
+/// PROTOCOL A3.3: mac2 counts under load only.
 #[test]
 fn without_load_nobody_is_asked_for_a_cookie_and_mac2_is_ignored() {
     let mut gw = Gateway::new();
@@ -87,7 +88,7 @@ fn a_bad_mac1_costs_no_curve_operation() {
     gw.finish();
 }
 
-/// TESTING A13.
+/// What TESTING A13 asks.
 fn a_cookie_is_its_owners_alone(mut client: Client, elsewhere: [&str; 2]) {
     let mut gw = Gateway::new();
     gw.add(&client);
@@ -119,16 +120,21 @@ fn a_cookie_is_its_owners_alone(mut client: Client, elsewhere: [&str; 2]) {
     gw.finish();
 }
 
+/// TESTING A13: another address, another port, an old secret.
+/// PROTOCOL A3.4: over address and port.
+/// PROTOCOL A1.15: 120 s.
 #[test]
 fn a_cookie_is_good_for_its_ipv4_address_its_port_and_two_minutes() {
     a_cookie_is_its_owners_alone(Client::new(1), ["198.51.100.1:4001", "198.51.100.2:4000"]);
 }
 
+/// TESTING A13: the same over IPv6.
 #[test]
 fn a_cookie_is_good_for_its_ipv6_address_its_port_and_two_minutes() {
     a_cookie_is_its_owners_alone(Client::v6(1), ["[2001:db8:2::1]:4001", "[2001:db8:2::2]:4000"]);
 }
 
+/// PROTOCOL A3.2: for a second after.
 #[test]
 fn load_ends_after_a_second() {
     let mut gw = Gateway::new();
@@ -144,7 +150,7 @@ fn load_ends_after_a_second() {
     gw.finish();
 }
 
-/// PROTOCOL A3, 4: cookies are asked of those too who answer our initiations; until then the initiation waits.
+/// PROTOCOL A3.4: cookies are asked of those too who answer our initiations; until then the initiation waits.
 #[test]
 fn a_response_needs_a_cookie_too() {
     let mut gw = Gateway::new();
@@ -178,7 +184,7 @@ fn cookie_of(gw: &mut Gateway, crowd: &mut Crowd, at: SocketAddr) -> [u8; 16] {
     crowd.cookie(&message, &reply.payload).unwrap()
 }
 
-/// TESTING A12, at most 20 a second and 5 at once: (worked on, dropped for the rate) of `count` messages at once.
+/// At most 20 a second and 5 at once: (worked on, dropped for the rate) of `count` messages at once.
 fn let_in(gw: &mut Gateway, frames: &[Vec<u8>]) -> (u64, u64) {
     let before = (gw.dropped("handshake_refused"), gw.dropped("rate_limited"), curve_operations(gw));
     frames.iter().for_each(|frame| gw.wan(frame));
@@ -190,6 +196,8 @@ fn let_in(gw: &mut Gateway, frames: &[Vec<u8>]) -> (u64, u64) {
     (worked, limited)
 }
 
+/// TESTING A12: at most 20 a second and 5 at once.
+/// PROTOCOL A1.22: 20 a second, 5 at once.
 #[test]
 fn five_at_once_and_twenty_a_second_from_one_source_with_a_cookie() {
     let mut gw = Gateway::new();
@@ -209,6 +217,7 @@ fn five_at_once_and_twenty_a_second_from_one_source_with_a_cookie() {
     gw.finish();
 }
 
+/// PROTOCOL A1.22: an IPv6 /64.
 #[test]
 fn addresses_of_one_ipv6_64_are_one_source() {
     let mut gw = Gateway::new();

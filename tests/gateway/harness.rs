@@ -478,7 +478,7 @@ impl Gateway {
         }
         self.settle();
         let (wan, lan) = self.frames();
-        assert!(wan.is_empty() && lan.is_empty(), "{reason}: not silent");
+        assert!(wan.is_empty() && lan.is_empty(), "{reason}: not silent: {wan:x?} {lan:x?}");
         let was = |name: &str| before.iter().filter(|(r, _)| *r == name).map(|(_, n)| n).sum::<u64>();
         let new: Vec<_> = self.drops().into_iter().map(|(r, n)| (r, n - was(r))).filter(|(_, n)| *n > 0).collect();
         assert_eq!(new, [(reason, frames.len() as u64)]);

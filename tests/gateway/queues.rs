@@ -20,6 +20,7 @@ fn tags(packets: &[Vec<u8>]) -> Vec<u32> {
     packets.iter().map(|p| tag(p)).collect()
 }
 
+/// PROTOCOL A1.13: 1,024 packets.
 #[test]
 fn a_queue_holds_1024_packets_and_the_newest_are_dropped() {
     let (mut gw, mut client) = connected(&Options::workers(1));
@@ -56,6 +57,7 @@ fn one_full_queue_leaves_the_other_peers_alone() {
     gw.finish();
 }
 
+/// PROTOCOL A1.12: 128 packets, the oldest goes.
 #[test]
 fn at_most_128_packets_wait_for_a_session_and_the_oldest_make_room() {
     let mut gw = Gateway::new();
@@ -92,6 +94,7 @@ fn all_that_waits_is_an_eighth_of_the_pool_at_most() {
     gw.finish();
 }
 
+/// PROTOCOL A8.1: no endpoint is an error at once.
 #[test]
 fn a_peer_that_cannot_be_reached_stages_nothing() {
     // PROTOCOL A8: no endpoint is an error at once; else a scan over peers that never came would starve the others.

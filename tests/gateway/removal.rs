@@ -16,6 +16,7 @@ fn connected(options: &Options) -> (Gateway, Client) {
     (gw, client)
 }
 
+/// TESTING A23: queued both ways.
 #[test]
 fn what_is_queued_both_ways_is_dropped_as_peer_gone() {
     let (mut gw, mut client) = connected(&Options::workers(2));
@@ -104,6 +105,7 @@ fn what_another_client_sends_to_a_peer_that_goes() {
     gw.finish();
 }
 
+/// TESTING A23: in the cipher.
 #[test]
 fn a_sealed_chunk_whose_turn_has_not_come_is_dropped_as_peer_gone() {
     let gate = Gate::default();
@@ -154,6 +156,7 @@ fn a_peer_that_comes_back_begins_anew() {
     gw.finish();
 }
 
+/// TESTING A23: nothing is delivered after `remove` returns.
 #[test]
 fn a_thousand_removals_under_traffic() {
     const ROUNDS: u32 = 1000;

@@ -28,6 +28,7 @@ fn deliver(gw: &mut Gateway, client: &Client, counters: impl IntoIterator<Item =
     gw.delivered().iter().map(|p| tag(p)).collect()
 }
 
+/// TESTING A5: delivered exactly once.
 #[test]
 fn a_replayed_message_is_delivered_exactly_once() {
     for options in [Options::default(), Options::workers(2)] {
@@ -39,6 +40,7 @@ fn a_replayed_message_is_delivered_exactly_once() {
     }
 }
 
+/// PROTOCOL A8.5: a replay is silent.
 #[test]
 fn a_replay_is_silent() {
     let (mut gw, client) = connected(&Options::default());
@@ -50,6 +52,8 @@ fn a_replay_is_silent() {
     gw.finish();
 }
 
+/// TESTING A5: the edge.
+/// PROTOCOL A1.14: 8,128 usable.
 #[test]
 fn whatever_is_at_most_8128_behind_is_delivered_once_and_one_more_is_too_old() {
     let (mut gw, client) = connected(&Options::default());
@@ -78,6 +82,8 @@ fn a_window_turned_upside_down_loses_nothing() {
     gw.finish();
 }
 
+/// TESTING A6: counters from 2^64 - 8130 on.
+/// PROTOCOL A1.2: the same number.
 #[test]
 fn counters_from_the_limit_on_are_refused_and_leave_the_window_alone() {
     let (mut gw, client) = connected(&Options::default());
@@ -91,6 +97,8 @@ fn counters_from_the_limit_on_are_refused_and_leave_the_window_alone() {
     gw.finish();
 }
 
+/// TESTING A6: the sender at 2^60, and at the limit.
+/// PROTOCOL A1.1: beyond 2^60 it rekeys.
 #[test]
 fn a_sender_at_its_limit_asks_for_a_new_session_and_sends_no_more() {
     let (mut gw, client) = connected(&Options::default());
@@ -118,9 +126,10 @@ fn a_sender_at_its_limit_asks_for_a_new_session_and_sends_no_more() {
     gw.finish();
 }
 
+/// TESTING A7: two RX queues at once.
 #[test]
 fn the_same_message_on_two_queues_at_once_is_delivered_exactly_once() {
-    const MESSAGES: u64 = 3000;
+    const MESSAGES: u64 = 1_000_000;
     let cores = vec![Role::Io, Role::Io, Role::Worker, Role::Worker];
     let (gw, client) = connected(&Options { cores, pool: 32_768, ..Options::default() });
     let gw = Running::start(gw);

@@ -37,6 +37,7 @@ fn data_goes_both_ways(mut client: Client) {
     gw.finish();
 }
 
+/// PROTOCOL A8.3: padding is zero, and is gone when it is delivered.
 #[test]
 fn data_goes_both_ways_over_ipv4() {
     data_goes_both_ways(Client::new(1));
@@ -47,6 +48,7 @@ fn data_goes_both_ways_over_ipv6() {
     data_goes_both_ways(Client::v6(1));
 }
 
+/// PROTOCOL A8.2: clamped to the MTU.
 #[test]
 fn padding_stops_at_the_mtu_and_what_is_larger_is_dropped() {
     let mut gw = Gateway::with(&Options { mtu: 1299, ..Options::default() });
@@ -78,6 +80,7 @@ fn a_peer_may_leave_padding_out() {
     gw.finish();
 }
 
+/// PROTOCOL A5.4: the first data under next confirms.
 #[test]
 fn the_responders_session_is_used_only_after_it_is_confirmed() {
     let mut gw = Gateway::new();
@@ -99,6 +102,8 @@ fn the_responders_session_is_used_only_after_it_is_confirmed() {
     gw.finish();
 }
 
+/// PROTOCOL A6.3: packets and no key.
+/// PROTOCOL A8.3: counters in order.
 #[test]
 fn an_inner_packet_starts_a_handshake_and_what_was_staged_follows_in_order() {
     let mut gw = Gateway::new();
@@ -124,6 +129,7 @@ fn an_inner_packet_starts_a_handshake_and_what_was_staged_follows_in_order() {
     gw.finish();
 }
 
+/// PROTOCOL A4.3: confirmed at once, by a keepalive if nothing waits.
 #[test]
 fn an_initiators_session_without_data_is_confirmed_by_a_keepalive() {
     let mut gw = Gateway::new();
@@ -141,6 +147,7 @@ fn an_initiators_session_without_data_is_confirmed_by_a_keepalive() {
     gw.finish();
 }
 
+/// TESTING A17: both initiate.
 #[test]
 fn two_that_initiate_at_once_both_come_through() {
     let mut gw = Gateway::new();
@@ -166,6 +173,7 @@ fn two_that_initiate_at_once_both_come_through() {
     gw.finish();
 }
 
+/// PROTOCOL A10.4: preshared_key, from the next handshake on.
 #[test]
 fn a_preshared_key_counts_from_the_next_handshake_on() {
     let mut gw = Gateway::new();
@@ -198,6 +206,7 @@ fn a_preshared_key_counts_from_the_next_handshake_on() {
     gw.finish();
 }
 
+/// PROTOCOL A5.3: previous is destroyed.
 #[test]
 fn a_new_session_replaces_the_old_one_which_still_opens() {
     let mut gw = Gateway::new();
@@ -223,6 +232,7 @@ fn a_new_session_replaces_the_old_one_which_still_opens() {
     gw.finish();
 }
 
+/// PROTOCOL A1.6: 180 s.
 #[test]
 fn a_session_ends_after_180_s() {
     let mut gw = Gateway::new();
@@ -246,6 +256,7 @@ fn a_session_ends_after_180_s() {
     gw.finish();
 }
 
+/// PROTOCOL A1.5: 120 s.
 #[test]
 fn an_initiator_rekeys_after_120_s_when_it_sends() {
     let mut gw = Gateway::new();

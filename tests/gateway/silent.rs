@@ -33,6 +33,7 @@ fn forged(payload: &[u8]) -> Vec<u8> {
     packets::frame(WAN_MAC, ROUTER_MAC, &packets::udp(at, to, 0, payload))
 }
 
+/// TESTING A3: lengths.
 #[test]
 fn every_length_of_every_type_that_is_no_message() {
     let (mut gw, mut client) = connected();
@@ -55,6 +56,8 @@ fn every_length_of_every_type_that_is_no_message() {
     gw.finish();
 }
 
+/// TESTING A3: other types, reserved bytes.
+/// PROTOCOL A2.1: the type is a word of 32 bits.
 #[test]
 fn every_other_type_and_every_reserved_byte() {
     let (mut gw, mut client) = connected();
@@ -83,6 +86,7 @@ fn every_other_type_and_every_reserved_byte() {
     gw.finish();
 }
 
+/// TESTING A4: an unknown index.
 #[test]
 fn every_length_of_data_to_an_unknown_index() {
     let (mut gw, mut client) = connected();
@@ -102,6 +106,8 @@ fn every_length_of_data_to_an_unknown_index() {
     gw.finish();
 }
 
+/// TESTING A4: a tag that is wrong at any byte.
+/// PROTOCOL A8.5: a counter counts only when it is authentic.
 #[test]
 fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
     let (mut gw, mut client) = connected();
@@ -122,6 +128,8 @@ fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
     gw.finish();
 }
 
+/// TESTING A4: cut at any length.
+/// PROTOCOL A2.1: data has 32 bytes at least.
 #[test]
 fn data_that_is_cut_at_any_length() {
     let (mut gw, mut client) = connected();
@@ -133,6 +141,8 @@ fn data_that_is_cut_at_any_length() {
     gw.finish();
 }
 
+/// TESTING A18: a frame that is cut.
+/// PROTOCOL A2.4: IP headers are checked.
 #[test]
 fn a_frame_that_is_cut_at_any_length() {
     let (mut gw, mut client) = connected();
@@ -151,6 +161,7 @@ fn a_frame_that_is_cut_at_any_length() {
     gw.finish();
 }
 
+/// TESTING A1: replayed, older, of the same time.
 #[test]
 fn an_initiation_replayed_or_with_an_older_timestamp() {
     let (mut gw, mut client) = connected();
@@ -171,6 +182,8 @@ fn an_initiation_replayed_or_with_an_older_timestamp() {
     gw.finish();
 }
 
+/// PROTOCOL A3.6: 20 ms.
+/// PROTOCOL A1.7: 20 ms.
 #[test]
 fn initiations_within_20_ms() {
     let (mut gw, mut client) = connected();
@@ -187,6 +200,9 @@ fn initiations_within_20_ms() {
     gw.finish();
 }
 
+/// TESTING A2: bad mac1.
+/// PROTOCOL A3.1: mac1 first.
+/// PROTOCOL A2.3: nothing that is not authentic is answered.
 #[test]
 fn a_bad_mac1_at_any_byte_and_a_message_for_another_key() {
     let (mut gw, mut client) = connected();
@@ -206,6 +222,8 @@ fn a_bad_mac1_at_any_byte_and_a_message_for_another_key() {
     gw.finish();
 }
 
+/// TESTING A2: an unknown static key.
+/// PROTOCOL A3.5: an unknown static key.
 #[test]
 fn an_unknown_peer_and_a_cookie_reply_that_nobody_asked_for() {
     let (mut gw, mut client) = connected();
@@ -219,6 +237,7 @@ fn an_unknown_peer_and_a_cookie_reply_that_nobody_asked_for() {
     gw.finish();
 }
 
+/// TESTING A14: forged responses.
 #[test]
 fn a_forged_response_leaves_the_pending_handshake_alone() {
     let mut gw = Gateway::new();
@@ -248,6 +267,7 @@ fn a_forged_response_leaves_the_pending_handshake_alone() {
     gw.finish();
 }
 
+/// TESTING A18: UDP length, checksums, VLAN tags.
 #[test]
 fn outer_packets_that_are_no_datagrams_for_us() {
     let (mut gw, mut client) = connected();

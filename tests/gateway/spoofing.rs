@@ -21,6 +21,7 @@ fn two(prefixes: &[&str]) -> (Gateway, Client, Client) {
     (gw, one, two)
 }
 
+/// TESTING A8: another source.
 #[test]
 fn a_source_that_is_not_the_peers() {
     let (mut gw, mut one, _) = two(&[]);
@@ -38,6 +39,7 @@ fn a_source_that_is_not_the_peers() {
     gw.finish();
 }
 
+/// TESTING A8: nested prefixes.
 #[test]
 fn a_covering_prefix_gives_no_right_to_a_nested_one() {
     let (mut gw, mut one, mut two) = two(&["0.0.0.0/0", "fd01::/16"]);
@@ -53,6 +55,7 @@ fn a_covering_prefix_gives_no_right_to_a_nested_one() {
     gw.finish();
 }
 
+/// TESTING A8: an IPv6 source against IPv4 prefixes.
 #[test]
 fn an_ipv4_allowed_ip_does_not_admit_its_mapped_address() {
     let (mut gw, mut one, _) = two(&["0.0.0.0/0"]);
@@ -61,6 +64,7 @@ fn an_ipv4_allowed_ip_does_not_admit_its_mapped_address() {
     gw.finish();
 }
 
+/// TESTING A9: lengths, versions, cut headers.
 #[test]
 fn inner_lengths_that_lie() {
     let (mut gw, one, _) = two(&[]);
@@ -112,6 +116,8 @@ fn the_outer_congestion_mark_comes_in_and_no_dscp_goes_out() {
     gw.finish();
 }
 
+/// TESTING A10: forged, replayed, cookie reply; an old packet within the window moves it.
+/// PROTOCOL A8.4: the endpoint moves before the inner source is checked.
 #[test]
 fn the_endpoint_moves_with_authenticated_data_only() {
     let (mut gw, mut one, _) = two(&[]);
@@ -156,6 +162,8 @@ fn the_endpoint_moves_with_authenticated_data_only() {
     gw.finish();
 }
 
+/// PROTOCOL A3.7: the endpoint is the initiation's source.
+/// PROTOCOL A8.9: roaming, between families too.
 #[test]
 fn an_initiation_moves_the_endpoint_and_another_family_is_no_hindrance() {
     let mut gw = Gateway::new();
@@ -176,6 +184,7 @@ fn an_initiation_moves_the_endpoint_and_another_family_is_no_hindrance() {
     gw.finish();
 }
 
+/// PROTOCOL A8.9: sticky source.
 #[test]
 fn answers_leave_from_the_address_that_the_peer_talked_to() {
     let mut gw = Gateway::new();

@@ -18,6 +18,8 @@ fn connected() -> (Gateway, Client) {
     (gw, client)
 }
 
+/// PROTOCOL A7.1: 20 sends, then what waits goes.
+/// PROTOCOL A1.10: 20 sends.
 #[test]
 fn t1_twenty_initiations_and_what_waited_goes() {
     let mut gw = Gateway::new();
@@ -65,6 +67,8 @@ fn t1_a_session_that_comes_as_it_gives_up_makes_the_giving_up_void() {
     gw.finish();
 }
 
+/// PROTOCOL A4.1: 5 s apart.
+/// PROTOCOL A1.3: 5 s.
 #[test]
 fn t1_initiations_are_five_seconds_apart_whatever_comes() {
     let mut gw = Gateway::new();
@@ -78,6 +82,8 @@ fn t1_initiations_are_five_seconds_apart_whatever_comes() {
     gw.finish();
 }
 
+/// PROTOCOL A7.2: one keepalive after 10 s.
+/// PROTOCOL A1.9: 10 s.
 #[test]
 fn t2_data_that_nothing_answers_is_answered_by_one_keepalive() {
     let (mut gw, mut client) = connected();
@@ -94,6 +100,7 @@ fn t2_data_that_nothing_answers_is_answered_by_one_keepalive() {
     gw.finish();
 }
 
+/// PROTOCOL A7.6: keepalives are not answered.
 #[test]
 fn t2_an_answer_makes_the_keepalive_needless_and_keepalives_are_not_answered() {
     let (mut gw, mut client) = connected();
@@ -111,6 +118,7 @@ fn t2_an_answer_makes_the_keepalive_needless_and_keepalives_are_not_answered() {
     gw.finish();
 }
 
+/// PROTOCOL A7.3: a handshake after 15 s.
 #[test]
 fn t3_data_without_any_answer_starts_a_handshake() {
     let (mut gw, client) = connected();
@@ -124,6 +132,7 @@ fn t3_data_without_any_answer_starts_a_handshake() {
     gw.finish();
 }
 
+/// PROTOCOL A7.4: 540 s.
 #[test]
 fn t4_key_material_is_gone_after_540_s() {
     let (mut gw, client) = connected();
@@ -136,6 +145,7 @@ fn t4_key_material_is_gone_after_540_s() {
     gw.finish();
 }
 
+/// PROTOCOL A7.5: after silence only.
 #[test]
 fn t5_a_persistent_keepalive_comes_only_after_silence() {
     let (mut gw, mut client) = connected();
@@ -163,6 +173,7 @@ fn t5_a_persistent_keepalive_comes_only_after_silence() {
     gw.finish();
 }
 
+/// TESTING A22: forward, back, stopped.
 #[test]
 fn a_clock_that_leaps_or_stops_or_goes_back_breaks_nothing() {
     let (mut gw, mut client) = connected();

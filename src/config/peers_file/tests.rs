@@ -103,6 +103,7 @@ fn names_find_their_peers() {
     );
 }
 
+/// PROTOCOL A10.10: keys that are wg-quick's.
 #[test]
 fn warns_of_wg_quick_and_of_what_stands_twice() {
     let read = parsed(&format!(

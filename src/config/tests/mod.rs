@@ -41,6 +41,7 @@ fn said(result: Result<Config, ConfigError>) -> String {
     result.unwrap_err().to_string()
 }
 
+/// PROTOCOL A1.25: an MTU of 1,420.
 #[test]
 fn defaults_fit_any_machine() {
     for cores in [1, 2, 64] {

@@ -51,6 +51,7 @@ fn peer_line(line: &str) -> Result<PeerChange, Reason> {
     set(&format!("public_key={}\n{line}\n", hex(1))).map(|mut change| change.peers.remove(0))
 }
 
+/// PROTOCOL A10.3: its keys.
 #[test]
 fn every_key_of_the_interface() {
     let body =
@@ -68,6 +69,7 @@ fn every_key_of_the_interface() {
     assert!(set(&format!("private_key={}\n", hex(0))).unwrap().private_key.unwrap().is_zero());
 }
 
+/// PROTOCOL A10.4: its keys.
 #[test]
 fn every_key_of_a_peer() {
     let body = format!(
@@ -95,6 +97,8 @@ fn every_key_of_a_peer() {
     assert!(second.preshared_key.is_none() && second.endpoint.is_none());
 }
 
+/// PROTOCOL A10.5: unknown keys, booleans.
+/// PROTOCOL A10.3: keys of the interface after a peer.
 #[test]
 fn bad_lines_are_refused_with_a_reason_and_a_number() {
     let short_key = format!("private_key={}", &hex(1)[1..]);
@@ -158,6 +162,7 @@ fn bad_lines_are_refused_with_a_reason_and_a_number() {
     }
 }
 
+/// PROTOCOL A10.6: read to the blank line.
 #[test]
 fn the_body_is_read_to_its_end_after_an_error() {
     let text = format!("set=1\nlisten_port=bad\npublic_key={}\nlisten_port=9\n\nget=1\n\nset=1\nfwmark=3\n\n", hex(1));

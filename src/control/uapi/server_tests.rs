@@ -79,6 +79,7 @@ fn key(byte: u8) -> String {
     format!("{byte:02x}").repeat(32)
 }
 
+/// PROTOCOL A10.2: many operations a connection.
 #[test]
 fn one_connection_may_do_many_operations() {
     let fixture = Fixture::new(PATIENT);
@@ -94,6 +95,9 @@ fn one_connection_may_do_many_operations() {
     assert_eq!(client.answer(), "errno=22\n\n");
 }
 
+/// PROTOCOL A10.5: all or nothing.
+/// PROTOCOL A10.6: negative for set.
+/// TESTING A26: bad keys, long lines.
 #[test]
 fn an_error_changes_nothing_and_leaves_the_connection_usable() {
     let fixture = Fixture::new(PATIENT);
@@ -115,6 +119,8 @@ fn an_error_changes_nothing_and_leaves_the_connection_usable() {
     assert_eq!(fixture.device.state().changes, 1);
 }
 
+/// TESTING A26: 100,000 peers in one set.
+/// PROTOCOL A10.9: read and shown.
 #[test]
 fn a_hundred_thousand_peers_in_one_set_come_back() {
     let fixture = Fixture::new(PATIENT);
@@ -136,6 +142,7 @@ fn a_hundred_thousand_peers_in_one_set_come_back() {
     assert_eq!(fixture.device.state().peers.len(), 100_000);
 }
 
+/// PROTOCOL A10.2: `wg` opens and closes first.
 #[test]
 fn a_probe_for_life_is_harmless() {
     let fixture = Fixture::new(PATIENT);
@@ -170,6 +177,7 @@ fn what_is_not_the_protocol_is_answered_once_and_closed() {
     assert_eq!(rest, b"");
 }
 
+/// TESTING A26: half a line, then nothing.
 #[test]
 fn two_hundred_idle_and_stalled_clients_keep_nobody() {
     let fixture = Fixture::new(Limits { connections: 256, ..PATIENT });
@@ -190,6 +198,7 @@ fn two_hundred_idle_and_stalled_clients_keep_nobody() {
     assert_eq!(fixture.device.state().device.listen_port, 42);
 }
 
+/// TESTING A26: 1,000 idle clients.
 #[test]
 fn the_longest_idle_client_makes_room() {
     let fixture = Fixture::new(Limits { connections: 8, ..PATIENT });

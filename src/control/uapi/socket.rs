@@ -210,6 +210,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
 
+    /// PROTOCOL A10.1: folder 0755, socket 0600, gone at the end.
     #[test]
     fn the_socket_is_for_its_owner_and_goes_with_it() {
         let top = tempfile::tempdir().unwrap();
@@ -277,6 +278,7 @@ mod tests {
         assert!(second.is_ours(), "the first one removed the file of the second");
     }
 
+    /// PROTOCOL A10.10: 1 to 15 of the legal characters.
     #[test]
     fn names_are_those_of_wg_quick() {
         let folder = tempfile::tempdir().unwrap();

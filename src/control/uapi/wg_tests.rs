@@ -83,6 +83,8 @@ fn base64(byte: u8) -> String {
     base64::engine::general_purpose::STANDARD.encode([byte; 32])
 }
 
+/// PROTOCOL A10.8: `wg show NAME dump`.
+/// PROTOCOL A10.11: `wg` finds the socket.
 #[test]
 fn what_wg_sets_it_shows() {
     let Some(wg) = Wg::start() else { return };
@@ -116,6 +118,7 @@ fn what_wg_sets_it_shows() {
     assert_eq!(wg.dump().len(), 2);
 }
 
+/// PROTOCOL A10.7: times are absolute.
 #[test]
 fn counters_and_handshakes_are_shown() {
     let Some(wg) = Wg::start() else { return };

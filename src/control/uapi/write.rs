@@ -137,6 +137,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// PROTOCOL A10.7: the private key, absolute times.
     #[test]
     fn lines_stand_in_the_order_of_wireguard_go() {
         let device = DeviceView { private_key: Some(SecretKey::new([0xab; 32])), listen_port: 51820, fwmark: 7 };
@@ -212,6 +213,7 @@ mod tests {
         assert!(reply.buffer.is_empty());
     }
 
+    /// PROTOCOL A10.6: the sign.
     #[test]
     fn errors_have_the_sign_that_wg_understands() {
         assert_eq!(get_error(Errno::IO), "errno=5\n\n");

@@ -10,6 +10,7 @@ fn refused<T>(result: Result<T, HandshakeError>) -> HandshakeError {
     result.err().expect("it was accepted")
 }
 
+/// PROTOCOL A3.1: mac1 covers all before it.
 #[test]
 fn mac1_covers_every_byte_before_it() {
     let (mut one, mut two) = sides();
@@ -43,6 +44,7 @@ fn mac1_is_false_for_every_other_length() {
 }
 
 /// A2: what each step may cost; before mac1 is right, nothing.
+/// TESTING A2: no Diffie-Hellman before mac1 is right.
 #[test]
 fn diffie_hellman_is_only_done_for_those_who_got_so_far() {
     fn cost<T>(step: impl FnOnce() -> T) -> (u64, T) {
@@ -89,6 +91,7 @@ fn a_changed_initiation_is_refused_everywhere() {
 }
 
 /// A14: whatever is wrong with a response leaves the initiation waiting.
+/// TESTING A14: the handshake survives.
 #[test]
 fn a_changed_response_leaves_the_handshake_pending() {
     let (mut one, mut two) = sides();
@@ -174,6 +177,7 @@ fn an_initiation_is_not_accepted_as_another_peers() {
 }
 
 /// A1: the same again, an older one, one of the same time.
+/// PROTOCOL A3.6: strictly greater.
 #[test]
 fn replayed_and_older_initiations_are_refused() {
     let (mut one, mut two) = sides();
@@ -225,6 +229,9 @@ fn mac2<const L: usize>(message: &[u8; L]) -> &[u8] {
     &message[L - 16..]
 }
 
+/// PROTOCOL A1.16: 115 s.
+/// PROTOCOL A1.17: 16 bytes, and a nonce of 24.
+/// PROTOCOL A4.4: taken once, by its AEAD.
 #[test]
 fn a_cookie_is_taken_once_and_used_for_115_s() {
     let (mut one, mut two) = sides();
@@ -278,6 +285,7 @@ fn a_cookie_answers_the_last_message_only() {
 }
 
 /// A25: nothing that can be printed shows a secret.
+/// TESTING A25: nothing printed shows a secret.
 #[test]
 fn debug_shows_no_secret() {
     let private = [0xb7; 32];

@@ -61,6 +61,7 @@ fn our_own_initiations_and_responses_come_through_with_a_cookie() {
     assert!(!checker.check_mac2(&response, source(1, 4001), 4000, &mut random));
 }
 
+/// PROTOCOL A1.15: 120 s.
 #[test]
 fn a_cookie_ends_with_its_secret() {
     let (mut one, two) = sides();

@@ -35,6 +35,7 @@ fn each_handshake_has_keys_of_its_own() {
     assert_eq!(keys.len(), all);
 }
 
+/// PROTOCOL A4.2: the newest only.
 #[test]
 fn only_the_newest_initiation_completes() {
     let (mut one, mut two) = sides();

@@ -75,6 +75,7 @@ proptest! {
 }
 
 /// The handshake's two constants are what the paper computes them from.
+/// PROTOCOL A1.26: the labels.
 #[test]
 fn initial_constants() {
     assert_eq!(hash(&[b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"]), INITIAL_CHAINING_KEY);
@@ -109,6 +110,7 @@ fn points_of_low_order_are_refused() {
     }
 }
 
+/// PROTOCOL A1.27: the label of a time.
 #[test]
 fn timestamps() {
     let label = |seconds, nanos| hex(Tai64N::from_unix(Duration::new(seconds, nanos)).bytes());

@@ -63,6 +63,8 @@ fn handshake() -> Vec<(&'static str, Inverted)> {
     secrets
 }
 
+/// PROTOCOL A9.1, A9.2, A9.5: temporaries, keypairs, identity.
+/// TESTING A25: nothing is found in memory afterwards.
 #[test]
 fn no_secret_outlives_its_use() {
     // A thread of its own, so that its stack holds this and nothing else.

@@ -31,6 +31,7 @@ fn it_says_what_it_was_made_of() {
 }
 
 /// A6: at 2^60 both roles ask for new keys; at the limit nothing more is given, and nothing wraps.
+/// PROTOCOL A1.1, A1.2: 2^60, and 2^64 - 8130.
 #[test]
 fn nonces_end_at_the_limit() {
     for initiator in [true, false] {
@@ -65,6 +66,7 @@ fn received_counters_end_at_the_limit() {
     assert!(keypair.may_receive(BORN, 0), "an unauthenticated counter changed something");
 }
 
+/// PROTOCOL A5.5: once invalid, for ever.
 #[test]
 fn it_ends_at_180_s_for_good() {
     for send_first in [true, false] {
@@ -90,6 +92,7 @@ fn a_clock_before_its_birth_is_age_zero() {
     assert!(!keypair.may_send(u64::MAX));
 }
 
+/// PROTOCOL A5.8: sealed no more, opened still.
 #[test]
 fn killed_it_does_nothing_and_stopped_it_only_receives() {
     let killed = keypair(true);
@@ -103,6 +106,7 @@ fn killed_it_does_nothing_and_stopped_it_only_receives() {
     assert!(!stopped.wants_rekey_on_receive(BORN + 165_000));
 }
 
+/// PROTOCOL A6.1, A6.2: 120 s on send, 165 s on receive, once a key.
 #[test]
 fn the_initiator_alone_rekeys_by_age() {
     let (ours, theirs) = (keypair(true), keypair(false));

@@ -17,6 +17,7 @@ fn in_order_each_once() {
 }
 
 /// A5: 8,128 behind is accepted, once; 8,129 is not, wherever in a word the greatest lies.
+/// PROTOCOL A1.14: 8,128 behind is accepted, 8,129 is not.
 #[test]
 fn the_edge_is_exact_at_every_place_in_a_word() {
     for greatest in REPLAY_WINDOW_USABLE + 1..REPLAY_WINDOW_USABLE + 1 + 3 * 64 {

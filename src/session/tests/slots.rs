@@ -9,6 +9,7 @@ fn places(slots: &KeySlots) -> [Option<u32>; 3] {
     [slots.next(), slots.current(), slots.previous()]
 }
 
+/// PROTOCOL A5.2: current := new, previous := current.
 #[test]
 fn the_initiator_sends_at_once_and_keeps_one() {
     let slots = KeySlots::new();
@@ -21,6 +22,7 @@ fn the_initiator_sends_at_once_and_keeps_one() {
     assert_eq!(places(&slots), [None, Some(3), Some(2)]);
 }
 
+/// PROTOCOL A5.1, A5.3: next, current, previous.
 #[test]
 fn the_responder_waits_to_be_confirmed() {
     let slots = KeySlots::new();
@@ -44,6 +46,7 @@ fn the_responder_waits_to_be_confirmed() {
 }
 
 /// Both ask at once: the unconfirmed key of the peer's initiation becomes previous, current goes.
+/// PROTOCOL A5.2: an unconfirmed next becomes previous.
 #[test]
 fn our_answer_comes_while_next_waits() {
     let slots = KeySlots::new();
@@ -102,7 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// PROTOCOL A5, word by word.
+/// What PROTOCOL A5 says, word by word.
 #[derive(Clone, Copy, Default)]
 struct Oracle {
     next: Option<u32>,
