@@ -65,6 +65,12 @@ test_tools() {
     done
 }
 
+# Other people's WireGuard programs. What cannot be built is left out, and its tests say so.
+peer_tools() {
+    tools=$(dirname "$0")/../tests/tools.sh
+    [ ! -x "$tools" ] || "$tools"
+}
+
 # Huge pages make culvertd faster; it does without. Only where they take no memory that others need.
 reserve_huge_pages() {
     wanted=${CULVERT_HUGE_PAGES:-256}
@@ -85,5 +91,5 @@ trap 'rm -rf "$work"' EXIT
 command -v dpkg-query >/dev/null || fail "this is no Debian: install the packages yourself:" $PACKAGES
 install_packages
 check_rust
-[ "${1:-}" != test ] || test_tools
+[ "${1:-}" != test ] || { test_tools; peer_tools; }
 reserve_huge_pages

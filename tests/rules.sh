@@ -1,6 +1,7 @@
 #!/bin/sh
 # The project's own rules that no compiler checks: file length, who names the bindings, where unsafe stands, who may use
-# whom, that each line of the protocol has its test. Prints what breaks them; exit code 1 if anything does.
+# whom, that each line of the protocol and each mistake of others has its test. Prints what breaks them; exit code 1 if
+# anything does.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -99,6 +100,12 @@ rust_files | xargs awk '
     { named[$2 " " $3] = 1 }
     END { for (line in due) if (!(line in named)) print "tests/protocol.txt: no test names " line }' tests/protocol.txt - |
     sort >>"$broken"
+
+# 7. Each mistake that other implementations made has its one test: `/// Mistake: NAME.` above it.
+rust_files | xargs grep -hoE '/// Mistake: .*' | sed 's/^[/]* Mistake: //; s/\.$//' | sort >"$broken.named"
+sort tests/mistakes.txt | comm -3 - "$broken.named" |
+    sed 's/^\t\(.*\)/\1   <- a second test of it, or no mistake of tests\/mistakes.txt/; t; s/$/   <- no test has "\/\/\/ Mistake: ….": tests\/mistakes.txt/' >>"$broken"
+rm -f "$broken.named"
 
 if [ -s "$broken" ]; then
     cat "$broken"

@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 LOGS=target/test-logs
-STEPS='rules format clippy clippy-without-dpdk doc unit live demo loom miri deny'
+STEPS='rules format clippy clippy-without-dpdk doc unit live matrix demo loom miri deny'
 # Seconds that the nightly toolchain may take to come, and each of Miri's runs.
 FETCH=300
 MIRI=420
@@ -42,6 +42,8 @@ run() {
         printf '== %-20s ' "$1"
         ;;
     esac
+    # Tables that tests print.
+    sed -n 's/^ *| /    /p' "$log"
     facts=$(facts_of "$log")
     printf '%-7s %4d s  %s\n' "$word" "$seconds" "$facts"
     results="$results$(printf '%-20s %-7s %4d s  %s' "$1" "$word" "$seconds" "$facts")
@@ -70,11 +72,16 @@ step_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --locked
 step_unit() { cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(live)'; }
 
 # With real clients, in network namespaces.
-step_live() {
+step_live() { live 'not test(/^(matrix|mistakes)::/)'; }
+
+# Others' WireGuard as clients in all roles, and the mistakes of others tried on culvertd and on one that makes them.
+step_matrix() { live 'test(/^(matrix|mistakes)::/)' --success-output immediate; }
+
+live() {
     if [ "$(id -u)" != 0 ]; then
         export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo --preserve-env'
     fi
-    cargo nextest run --locked --no-fail-fast --test live
+    cargo nextest run --locked --no-fail-fast --test live -E "$@"
 }
 
 # With the binaries of the live tests: a release build would take as long as all of them.

@@ -84,6 +84,7 @@ fn replaced_allowed_ips_are_those_named() {
 }
 
 /// PROTOCOL A10.4: update_only.
+/// Mistake: update_only ignored.
 #[test]
 fn update_only_makes_no_peer() {
     let (mut gw, clients) = connected(1);
@@ -95,6 +96,7 @@ fn update_only_makes_no_peer() {
     gw.finish();
 }
 
+/// Mistake: one changed peer reconfigures all and drops every session.
 #[test]
 fn a_whole_new_set_keeps_the_sessions_of_the_peers_that_it_names() {
     let (mut gw, mut clients) = connected(3);

@@ -123,6 +123,7 @@ fn a_cookie_is_its_owners_alone(mut client: Client, elsewhere: [&str; 2]) {
 /// TESTING A13: another address, another port, an old secret.
 /// PROTOCOL A3.4: over address and port.
 /// PROTOCOL A1.15: 120 s.
+/// Mistake: cookie without the source port.
 #[test]
 fn a_cookie_is_good_for_its_ipv4_address_its_port_and_two_minutes() {
     a_cookie_is_its_owners_alone(Client::new(1), ["198.51.100.1:4001", "198.51.100.2:4000"]);

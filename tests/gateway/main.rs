@@ -30,6 +30,7 @@ mod keepalives;
 mod keypairs;
 mod lengths;
 mod malformed;
+mod mistakes;
 mod neighbours;
 mod order;
 mod outer_header;

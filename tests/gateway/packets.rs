@@ -1,5 +1,8 @@
 //! Frames and packets, made and taken apart.
 
+use blake2::{Blake2s256, Digest};
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use culvert::wire::checksum::Sum;
 use culvert::wire::{
     EtherType, EthernetFrame, Ipv4Header, Ipv4Packet, Ipv6Header, Ipv6Packet, MacAddr, UdpDatagram, UdpHeader,
@@ -85,6 +88,17 @@ pub(crate) fn echo(source: &str, destination: &str) -> Vec<u8> {
     };
     message[2..4].copy_from_slice(&sum.checksum().to_be_bytes());
     ip(source, destination, Ip { tos: 0, ttl: 64, protocol }, &message)
+}
+
+/// What a third party that sees an initiation to the owner of `key` can answer: a cookie reply that the initiator takes.
+pub(crate) fn cookie_reply(key: &[u8; 32], initiation: &[u8]) -> Vec<u8> {
+    let key = Blake2s256::new().chain_update(b"cookie--").chain_update(key).finalize();
+    let (nonce, mut sealed) = ([7; 24], vec![9; 16]);
+    let cipher = XChaCha20Poly1305::new_from_slice(&key).unwrap();
+    let mac1 = &initiation[116..132];
+    let tag = cipher.encrypt_inout_detached(&XNonce::from(nonce), mac1, sealed.as_mut_slice().into()).unwrap();
+    sealed.extend(&tag[..]);
+    [&[3, 0, 0, 0], &initiation[4..8], &nonce, &sealed].concat()
 }
 
 /// An Ethernet frame around an IP packet.

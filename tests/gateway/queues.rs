@@ -196,6 +196,7 @@ fn packets_without_room_or_with_owners_or_from_elsewhere_are_copied() {
 }
 
 /// TESTING A19; over real mbufs in `tests/ring/full.rs`.
+/// Mistake: oversized datagram kills the receive task.
 #[test]
 fn chained_packets_are_copied_whole_or_dropped_by_name() {
     let (mut gw, client) = connected(&Options::default());

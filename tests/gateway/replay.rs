@@ -84,6 +84,7 @@ fn a_window_turned_upside_down_loses_nothing() {
 
 /// TESTING A6: counters from 2^64 - 8130 on.
 /// PROTOCOL A1.2: the same number.
+/// Mistake: nonce limit wrong on receive.
 #[test]
 fn counters_from_the_limit_on_are_refused_and_leave_the_window_alone() {
     let (mut gw, client) = connected(&Options::default());
@@ -99,6 +100,7 @@ fn counters_from_the_limit_on_are_refused_and_leave_the_window_alone() {
 
 /// TESTING A6: the sender at 2^60, and at the limit.
 /// PROTOCOL A1.1: beyond 2^60 it rekeys.
+/// Mistake: nonce limit not enforced.
 #[test]
 fn a_sender_at_its_limit_asks_for_a_new_session_and_sends_no_more() {
     let (mut gw, client) = connected(&Options::default());

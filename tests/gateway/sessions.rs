@@ -38,11 +38,13 @@ fn data_goes_both_ways(mut client: Client) {
 }
 
 /// PROTOCOL A8.3: padding is zero, and is gone when it is delivered.
+/// Mistake: padding missing.
 #[test]
 fn data_goes_both_ways_over_ipv4() {
     data_goes_both_ways(Client::new(1));
 }
 
+/// Mistake: received padding not trimmed to the inner length.
 #[test]
 fn data_goes_both_ways_over_ipv6() {
     data_goes_both_ways(Client::v6(1));
@@ -174,6 +176,7 @@ fn two_that_initiate_at_once_both_come_through() {
 }
 
 /// PROTOCOL A10.4: preshared_key, from the next handshake on.
+/// Mistake: PSK change that does not reach the next handshake.
 #[test]
 fn a_preshared_key_counts_from_the_next_handshake_on() {
     let mut gw = Gateway::new();

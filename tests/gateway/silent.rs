@@ -34,6 +34,7 @@ fn forged(payload: &[u8]) -> Vec<u8> {
 }
 
 /// TESTING A3: lengths.
+/// Mistake: handshake lengths not checked.
 #[test]
 fn every_length_of_every_type_that_is_no_message() {
     let (mut gw, mut client) = connected();
@@ -108,6 +109,7 @@ fn every_length_of_data_to_an_unknown_index() {
 
 /// TESTING A4: a tag that is wrong at any byte.
 /// PROTOCOL A8.5: a counter counts only when it is authentic.
+/// Mistake: endpoint moved by a packet that failed authentication.
 #[test]
 fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
     let (mut gw, mut client) = connected();
@@ -130,6 +132,7 @@ fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
 
 /// TESTING A4: cut at any length.
 /// PROTOCOL A2.1: data has 32 bytes at least.
+/// Mistake: data length not checked before subtracting the tag.
 #[test]
 fn data_that_is_cut_at_any_length() {
     let (mut gw, mut client) = connected();

@@ -40,6 +40,7 @@ fn a_source_that_is_not_the_peers() {
 }
 
 /// TESTING A8: nested prefixes.
+/// Mistake: source checked against the peer's own list only.
 #[test]
 fn a_covering_prefix_gives_no_right_to_a_nested_one() {
     let (mut gw, mut one, mut two) = two(&["0.0.0.0/0", "fd01::/16"]);
@@ -118,6 +119,7 @@ fn the_outer_congestion_mark_comes_in_and_no_dscp_goes_out() {
 
 /// TESTING A10: forged, replayed, cookie reply; an old packet within the window moves it.
 /// PROTOCOL A8.4: the endpoint moves before the inner source is checked.
+/// Mistake: roaming only on initiations.
 #[test]
 fn the_endpoint_moves_with_authenticated_data_only() {
     let (mut gw, mut one, _) = two(&[]);

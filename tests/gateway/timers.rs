@@ -101,6 +101,7 @@ fn t2_data_that_nothing_answers_is_answered_by_one_keepalive() {
 }
 
 /// PROTOCOL A7.6: keepalives are not answered.
+/// Mistake: keepalives that answer keepalives.
 #[test]
 fn t2_an_answer_makes_the_keepalive_needless_and_keepalives_are_not_answered() {
     let (mut gw, mut client) = connected();
@@ -146,6 +147,7 @@ fn t4_key_material_is_gone_after_540_s() {
 }
 
 /// PROTOCOL A7.5: after silence only.
+/// Mistake: persistent keepalive sent though traffic flows.
 #[test]
 fn t5_a_persistent_keepalive_comes_only_after_silence() {
     let (mut gw, mut client) = connected();
@@ -174,6 +176,7 @@ fn t5_a_persistent_keepalive_comes_only_after_silence() {
 }
 
 /// TESTING A22: forward, back, stopped.
+/// Mistake: clock that jumps backwards panics.
 #[test]
 fn a_clock_that_leaps_or_stops_or_goes_back_breaks_nothing() {
     let (mut gw, mut client) = connected();

@@ -1,4 +1,4 @@
-//! culvertd between real WireGuard clients (wireguard-go) and a real host, in network namespaces; root only. The
+//! culvertd between real WireGuard clients (wireguard-go; others in `matrix`) and a real host, in network namespaces; root only. The
 //! topology is drawn at the head of `src/cli/lab/mod.rs`.
 //!
 //! Each test makes namespaces of its own, but they measure loss on few cores: run them by `cargo nextest run --test
@@ -10,13 +10,21 @@
 mod bench;
 mod churn;
 mod control;
+mod crafted;
 mod demo;
+mod device;
 mod garbage;
 mod interfaces;
 mod keys;
+mod matrix;
+mod mistakes;
 mod order;
+#[expect(dead_code, reason = "the gateway's tests need more of it")]
+#[path = "../gateway/packets.rs"]
+mod packets;
 mod pass;
 mod reference;
 mod refusals;
 mod restart;
 mod roam;
+mod tools;

@@ -2,7 +2,7 @@
 
 use super::error::{LabError, Result, What, ensure};
 use super::process::{Output, Process};
-use super::{GATEWAY_V4, GATEWAY_V6, HOST_V4, INNER_V4, INNER_V6, LISTEN_PORT, Lab, Peer};
+use super::{GATEWAY_V4, GATEWAY_V6, HOST_V4, INNER_V4, INNER_V6, KeyPair, LISTEN_PORT, Lab, Peer};
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -273,6 +273,18 @@ impl Gateway {
     pub fn wg(&self, arguments: &[&str]) -> Result<String> {
         let command: Vec<&str> = ["wg"].into_iter().chain(arguments.iter().copied()).collect();
         super::run(&command)
+    }
+
+    /// Gives it another private key, and its own again: it has to make new sessions before it can send.
+    ///
+    /// # Errors
+    /// `wg` fails.
+    pub fn forget_sessions(&self, lab: &Lab) -> Result<()> {
+        for (name, key) in [("other.key", &KeyPair::new()?), ("gateway.key", &lab.gateway_keys)] {
+            let path = lab.write(name, &format!("{}\n", key.private))?;
+            self.wg(&["set", &self.interface, "private-key", &path.to_string_lossy()])?;
+        }
+        Ok(())
     }
 
     /// The name that `wg` calls it by.

@@ -1,7 +1,7 @@
 //! Keys for the lab: thrown away with it.
 
 use super::error::{LabError, Result};
-use crate::config::keys::to_base64;
+use crate::config::keys::{from_base64, to_base64};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 /// A private key and its public one, in base64.
@@ -28,6 +28,12 @@ impl KeyPair {
         let secret = StaticSecret::from(random()?);
         let public = PublicKey::from(&secret);
         Ok(Self { private: to_base64(secret.as_bytes()), public: to_base64(public.as_bytes()) })
+    }
+
+    /// The public key as `wg` sockets spell it.
+    pub fn public_hex(&self) -> String {
+        let bytes = from_base64(&self.public).unwrap_or_default();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -12,7 +12,7 @@
 //! ```
 //! Each word in capitals is a namespace. `wan0` and `lan0` of GATEWAY have no addresses: culvertd has them, and so
 //! the kernel answers neither ARP nor NDP there. `10.20.0.0/16` is a network behind HOST, reached by a route.
-//! Client 2 comes over IPv6 and has a preshared key; all others come over IPv4 and have none.
+//! Client 2 comes over IPv6 and has a preshared key; all others come over IPv4 and have none ([`Lab::with`] takes any).
 //!
 //! All names begin with the run's prefix; what a run made is removed in its `Drop`, and what a killed run left is
 //! removed by the next. Root only.
@@ -26,8 +26,10 @@ mod probe;
 mod process;
 mod run;
 mod stream;
+mod transfer;
+mod uapi;
 
-pub use client::{Client, Peer};
+pub use client::{Client, ClientOptions, Implementation, Peer};
 pub use error::{LabError, Result, ensure};
 pub use gateway::{Account, Gateway, Options, Programs, Second};
 pub use keys::{KeyPair, preshared_key};
@@ -35,6 +37,8 @@ pub use namespace::Namespace;
 pub use probe::{Ping, Throughput, fetch, iperf3, ping};
 pub use process::{Output, Process, output, run};
 pub use stream::{Stream, udp_stream};
+pub use transfer::tcp_both_ways;
+pub use uapi::{uapi, uapi_peers};
 
 use error::What;
 use run::Run;
@@ -74,8 +78,16 @@ impl Lab {
     /// Makes all but the gateway, with so many clients (1 to 200). The clients run and know the gateway.
     ///
     /// # Errors
-    /// A program is missing, the kernel refuses, or who calls is not root. Nothing is left then.
+    /// As [`Lab::with`].
     pub fn new(clients: u8) -> Result<Self> {
+        Self::with(&(1..=clients).map(ClientOptions::usual).collect::<Vec<_>>())
+    }
+
+    /// Makes all but the gateway, with these clients (200 at most), which run.
+    ///
+    /// # Errors
+    /// A program is missing, the kernel refuses, or who calls is not root. Nothing is left then.
+    pub fn with(clients: &[ClientOptions]) -> Result<Self> {
         ensure(rustix::process::geteuid().is_root(), "network namespaces", "only root makes them: use sudo")?;
         let run = Run::new()?;
         let namespace = |role: &str| Namespace::new(format!("{}-{role}", run.prefix()));
@@ -93,8 +105,8 @@ impl Lab {
         ))?;
         let (gateway_keys, second_keys) = (KeyPair::new()?, KeyPair::new()?);
         let mut lab = Self { clients: Vec::new(), host, gateway, net, gateway_keys, second_keys, run };
-        for number in 1..=clients {
-            let client = Client::new(&lab, number)?;
+        for (number, options) in (1..).zip(clients) {
+            let client = Client::new(&lab, number, options)?;
             lab.clients.push(client);
         }
         Ok(lab)
