@@ -27,7 +27,8 @@ mod server_tests;
 mod test_device;
 #[cfg(test)]
 mod wg_tests;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod wiping_tests;
 
 pub use device::{Device, DeviceView, Errno, PeerCursor, PeerView};
