@@ -137,3 +137,7 @@ fn of_ipv6(bytes: &[u8]) -> Result<(Fragment, u8), DropReason> {
     let next_header = ip.payload().first().copied().unwrap_or(protocol::NO_NEXT_HEADER);
     Ok((fragment, next_header))
 }
+
+#[cfg(test)]
+#[path = "fragments_tests.rs"]
+mod tests;

@@ -195,3 +195,31 @@ proptest! {
         prop_assert!(!Ipv4Packet::new_checked(&bytes).unwrap().verify_checksum());
     }
 }
+
+#[test]
+fn the_checksum_is_written_anew() {
+    let mut bytes = known();
+    bytes[10..12].fill(0x55);
+    write_checksum(&mut bytes);
+    assert_eq!(bytes, known());
+    // With options.
+    bytes.splice(20..20, [1; 12]);
+    bytes[0] = 0x48;
+    bytes[3] += 12;
+    write_checksum(&mut bytes);
+    assert!(Ipv4Packet::new_checked(&bytes).unwrap().verify_checksum());
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_written_where_no_header_is(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        let before = bytes.clone();
+        write_checksum(&mut bytes);
+        let header_len = before.first().map_or(0, |first| usize::from(first & 15) * 4);
+        if header_len < HEADER_LEN || header_len > before.len() {
+            prop_assert_eq!(bytes, before);
+        } else {
+            prop_assert_eq!((&bytes[..10], &bytes[12..]), (&before[..10], &before[12..]));
+        }
+    }
+}

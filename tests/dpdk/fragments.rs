@@ -30,7 +30,7 @@ fn fragment(is_ipv6: bool, id: u8, offset: usize, len: usize, more: bool) -> (Fr
         header[0] = 0x45;
         header[2..4].copy_from_slice(&(length + 20).to_be_bytes());
         header[5] = id;
-        header[6..8].copy_from_slice(&(place / 8 | u16::from(more) << 13 | 0x4000).to_be_bytes());
+        header[6..8].copy_from_slice(&(if more { 0x6000 } else { 0x4000 } + place / 8).to_be_bytes());
         (header[8], header[9]) = (64, 17);
         header[12..20].fill(id);
         header.to_vec()

@@ -172,3 +172,33 @@ fn a_tap_follows_its_interface_and_gives_its_mbufs_back() {
     drop((rx, tx, port));
     assert_eq!(pool.available(), pool.size());
 }
+
+/// The kernel takes a tag off and says so beside the frame; the driver puts it back, or says so too ([`Meta::vlan`]).
+#[test]
+#[ignore = "needs root"]
+fn af_packet_hands_vlan_tags_over() {
+    let veth = Veth::create(1500);
+    let eal = eal();
+    let pool = pool(&eal, "p", 8191);
+    let open =
+        |name: &str, interface: &str| start(&eal, name, &device(&format!("net_af_packet,iface={interface}")), &pool);
+    let (_near, _near_rx, mut tx) = open("near", &veth.0);
+    let (_far, mut rx, _far_tx) = open("far", &veth.1);
+    let sent = [&frame(60, 1)[..12], &[0x81, 0, 0x60, 7], &frame(60, 1)[12..]].concat();
+    let mut burst = Burst::new();
+    burst.push(packet(&pool, &sent));
+    assert_eq!(tx.tx_burst(&mut burst), 1);
+    let give_up = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < give_up, "it does not come");
+        let mut burst = Burst::new();
+        rx.rx_burst(&mut burst);
+        let is_it = |mbuf: &&Mbuf| is_ours(mbuf) || mbuf.data().get(16..18) == Some(&[0x88, 0xb5]);
+        if let Some(mbuf) = burst.iter().find(is_it) {
+            let vlan = mbuf.meta().vlan;
+            assert_eq!(if vlan == 0 { sent.clone() } else { frame(60, 1) }, mbuf.data(), "{vlan}");
+            assert!(vlan == 0 || vlan == Meta::VLAN_STRIPPED | 7);
+            break;
+        }
+    }
+}

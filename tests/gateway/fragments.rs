@@ -43,7 +43,7 @@ fn fragment(name: Name, offset: usize, more: bool, bytes: &[u8]) -> Vec<u8> {
     let packet = if source.is_ipv4() {
         let mut packet = packets::ip(source, destination, head(protocol), bytes);
         packet[4..6].copy_from_slice(&identification.to_be_bytes());
-        packet[6..8].copy_from_slice(&(place / 8 | u16::from(more) << 13).to_be_bytes());
+        packet[6..8].copy_from_slice(&(if more { 0x2000 } else { 0 } + place / 8).to_be_bytes());
         checksummed(packet)
     } else {
         let [p0, p1] = (place | u16::from(more)).to_be_bytes();

@@ -28,3 +28,4 @@ mod refusals;
 mod restart;
 mod roam;
 mod tools;
+mod vlan;

@@ -7,7 +7,7 @@ use crate::rig::{HOST, HOST_MAC, Options, Rig, Source};
 use culvert::wire::checksum::Sum;
 
 /// An IPv4 frame in two fragments.
-fn in_two(frame: &[u8], identification: u16, at: usize) -> [Vec<u8>; 2] {
+pub(crate) fn in_two(frame: &[u8], identification: u16, at: usize) -> [Vec<u8>; 2] {
     let (head, bytes) = (&frame[..34], &frame[34..]);
     let fragment = |bytes: &[u8], place: usize| {
         let mut fragment = [head, bytes].concat();
@@ -95,7 +95,16 @@ fn a_flood_of_fragments_that_never_become_whole() {
 
 #[test]
 fn two_vlans() {
-    let mut rig = Rig::new(&Options { vlans: [7, 8], ..Options::default() });
+    through_vlans(2);
+}
+
+#[test]
+fn two_vlans_where_cores_share_a_tx_queue() {
+    through_vlans(1);
+}
+
+fn through_vlans(queues: u16) {
+    let mut rig = Rig::new(&Options { queues, vlans: [7, 8], ..Options::default() });
     let mut client = Client::new(1);
     rig.add(&client);
     let tagged_with = |vlan: u8, frame: &[u8]| [&frame[..12], &[0x81, 0, 0, vlan], &frame[12..]].concat();
@@ -107,7 +116,8 @@ fn two_vlans() {
     rig.blast(vec![Source::outer(0, frames)], |outer, _, seen| {
         if let (true, Seen::Frame(frame)) = (outer, seen) {
             assert_eq!(frame[12..16], [0x81, 0, 0, 7]);
-            response = response.take().or(Datagram::of(&[&frame[..12], &frame[16..]].concat()).map(|d| d.payload));
+            let datagram = || Datagram::of(&[&frame[..12], &frame[16..]].concat());
+            response = response.take().or_else(|| Some(datagram()?.payload));
         }
     });
     assert!(client.take_response(&response.expect("a response")), "{:?}", rig.account());
@@ -117,7 +127,7 @@ fn two_vlans() {
     for numbers in [1..2, 2..100] {
         let data: Vec<_> =
             numbers.map(|n| tagged_with(7, &client.data(&tagged(&client.inner(), HOST, n, 1420)))).collect();
-        rig.blast(vec![Source::outer(1, data)], |outer, _, seen| {
+        rig.blast(vec![Source::outer(usize::from(queues) - 1, data)], |outer, _, seen| {
             if let (false, Seen::Frame(frame)) = (outer, seen) {
                 assert_eq!(frame[12..16], [0x81, 0, 0, 8]);
                 if frame[..6] == HOST_MAC.0 {

@@ -1,6 +1,7 @@
 //! Frames that mean nothing, by ports that make or read them.
 
 use crate::client::Client;
+use crate::fragments::in_two;
 use crate::harness::LISTEN_PORT;
 use crate::packets::{self, Ip, addr, echo, frame, tagged, udp};
 use crate::rig::{Options, assert_laws, assert_no_sockets, configuration, dropped, eal, ports};
@@ -70,7 +71,14 @@ fn whole(mac: MacAddr) -> Vec<Vec<u8>> {
     let message = |kind: u8, len: usize| [vec![kind, 0, 0, 0], vec![0x33; len - 4]].concat();
     let tunnel = |payload: &[u8]| udp(from, to(LISTEN_PORT), 0, payload);
     let mut client = Client::new(7);
+    let large = frame(mac, SOME_MAC, &tunnel(&message(4, 1000)));
+    let [first, last] = in_two(&large, 9, 480);
+    let mut vlan = first.clone();
+    vlan.splice(12..12, [0x81, 0, 0, 7]);
     vec![
+        first,
+        last,
+        vlan,
         frame(mac, SOME_MAC, &tunnel(&client.initiation())),
         frame(mac, SOME_MAC, &tunnel(&message(1, 148))),
         frame(mac, SOME_MAC, &tunnel(&message(2, 92))),
@@ -179,12 +187,15 @@ fn pcap_garbage() {
         "bad_message",
         "unknown_index",
         "no_peer",
+        "vlan",
+        "fragment_overlap",
         "bad_mac1",
         "handshake_refused",
         "control_done",
     ] {
         assert!(dropped(&account, reason) > 0, "{reason}: {account:?}");
     }
-    // Nothing passes: what goes out are the gateway's own words.
-    assert_eq!(account.tx, account.generated);
+    // Nothing passes: what goes out are the gateway's own words. A datagram made of two fragments is dropped later.
+    let gathered = dropped(&account, "fragment_joined") / 2;
+    assert_eq!(account.tx, account.generated - gathered);
 }

@@ -61,6 +61,8 @@ pub struct Options {
     pub listen_ports: Vec<u16>,
     /// A second interface.
     pub second: Option<Second>,
+    /// The outer port's VLAN.
+    pub vlan: u16,
 }
 
 /// A second interface beside the first, with a key of its own ([`Lab::second_keys`]).
@@ -75,7 +77,7 @@ pub struct Second {
 impl Default for Options {
     fn default() -> Self {
         let listen_ports = vec![LISTEN_PORT];
-        Self { cores: String::new(), queues: 1, crypto: String::new(), listen_ports, second: None }
+        Self { cores: String::new(), queues: 1, crypto: String::new(), listen_ports, second: None, vlan: 0 }
     }
 }
 
@@ -350,7 +352,7 @@ max_peers = 64
 }
 
 fn text(lab: &Lab, options: &Options) -> String {
-    let Options { cores, queues, crypto, listen_ports, .. } = options;
+    let Options { cores, queues, crypto, listen_ports, vlan, .. } = options;
     let device = |number: u8, interface: &str| format!("net_af_packet{number},iface={interface},qpairs={queues}");
     format!(
         r#"[cores]
@@ -359,6 +361,7 @@ fn text(lab: &Lab, options: &Options) -> String {
 name = "wan"
 device = "{wan}"
 role = "outer"
+vlan = {vlan}
 queues = {queues}
 addresses = ["{GATEWAY_V4}/24", "{GATEWAY_V6}/64"]
 routes = [{{ to = "0.0.0.0/0", via = "192.0.2.1" }}, {{ to = "::/0", via = "2001:db8::1" }}]
