@@ -8,6 +8,7 @@ mod bytes;
 pub mod checksum;
 pub mod ecn;
 pub mod ethernet;
+pub mod fragment;
 pub mod icmp;
 pub mod icmpv6;
 pub mod inner;
@@ -16,6 +17,7 @@ pub mod ipv6;
 pub mod ndp;
 pub mod patch;
 pub mod protocol;
+pub mod tcp;
 pub mod udp;
 pub mod wireguard;
 
