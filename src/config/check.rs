@@ -26,7 +26,6 @@ impl Config {
     pub fn check(&self, machine: &Machine) -> Result<Vec<Warning>, ConfigError> {
         let mut warnings = Vec::new();
         self.check_cores(machine)?;
-        self.check_not_yet()?;
         self.check_roles()?;
         self.check_names()?;
         for (index, port) in self.ports.iter().enumerate() {
@@ -78,23 +77,6 @@ impl Config {
             };
             let subject = format!("[cores] {key}");
             return Err(self.refuse(&format!("cores.{key}[{first}]"), &subject, what, &mend));
-        }
-        Ok(())
-    }
-
-    /// The keys stand, so that files need not change; the code does not yet.
-    fn check_not_yet(&self) -> Checked {
-        for interface in &self.interfaces {
-            let name = &interface.name;
-            let subject = |key: &str| format!("[[interface]] {name} {key}");
-            if interface.mss_clamp {
-                return Err(self.refuse(
-                    &format!("interface.{name}.mss_clamp"),
-                    &subject("mss_clamp"),
-                    "clamping of the TCP MSS comes with a later release".into(),
-                    "Write mss_clamp = false",
-                ));
-            }
         }
         Ok(())
     }

@@ -174,7 +174,7 @@ pub struct Interface {
     pub mtu: u16,
     /// How many peers there is memory for, 1 to 524288. Default: 65536.
     pub max_peers: u32,
-    /// Clamp TCP MSS to the tunnel's MTU; not in this version.
+    /// Lower the MSS of TCP connections through the tunnel to what its MTU carries. Default: false.
     pub mss_clamp: bool,
 }
 

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod context;
 mod environment;
+mod errors;
 mod fragments;
 pub mod handshake;
 pub mod interface;

@@ -55,7 +55,7 @@ impl<A: PacketPool> Hands<'_, A> {
         let Some(mut packet) = self.shared.pool.alloc() else { return };
         match self.datagram(&mut packet, (tunnel, endpoint), tos, payload) {
             Some(Hop::Wire { port, .. }) => self.transmit(port, packet),
-            Some(Hop::Ask { port }) => self.ask(port, packet),
+            Some(Hop::Ask { port }) => self.ask(port, Kind::AskOuter, packet),
             _ => self.lost(DropReason::NoOuterRoute, packet),
         }
     }
@@ -69,6 +69,37 @@ impl<A: PacketPool> Hands<'_, A> {
                 self.transmit(port, packet);
             }
             None => self.lost(DropReason::NoRoom, packet),
+        }
+    }
+
+    /// Sends an IP packet of ours to where inner packets to its destination go: a peer, or the inner side. `port` is one that it may
+    /// leave by.
+    pub fn route_own(&self, port: u16, ip: &[u8]) {
+        let Some(mut packet) = self.shared.pool.alloc() else { return };
+        match packet.append(ip.len()) {
+            Some(room) => {
+                room.copy_from_slice(ip);
+                self.hand_over(port, Kind::Route, packet);
+            }
+            None => self.lost(DropReason::NoRoom, packet),
+        }
+    }
+
+    /// Sends an IP packet of ours by a hop of the inner side.
+    pub fn send_inner(&self, hop: Hop, ip: &[u8]) {
+        let Some(mut packet) = self.shared.pool.alloc() else { return };
+        let macs = if let Hop::Wire { macs, .. } = hop { macs } else { [0; 12] };
+        let filled = packet.append(ethernet::HEADER_LEN + ip.len()).and_then(|room| {
+            let (header, body) = room.split_first_chunk_mut()?;
+            write_ethernet(header, macs, ether_type(ip));
+            body.copy_from_slice(ip);
+            Some(())
+        });
+        match hop {
+            _ if filled.is_none() => self.lost(DropReason::NoRoom, packet),
+            Hop::Wire { port, .. } => self.transmit(port, packet),
+            Hop::Ask { port } => self.ask(port, Kind::AskInner, packet),
+            Hop::Local { .. } | Hop::None => self.lost(DropReason::NoRoute, packet),
         }
     }
 
@@ -132,8 +163,8 @@ impl<A: PacketPool> Hands<'_, A> {
     }
 
     /// A packet of our own to the thread that resolves next hops.
-    fn ask(&self, port: u16, mut packet: A::Packet) {
-        packet.meta_mut().kind = Kind::AskOuter;
+    fn ask(&self, port: u16, kind: Kind, mut packet: A::Packet) {
+        packet.meta_mut().kind = kind;
         packet.meta_mut().port = port;
         match self.shared.control.send(packet) {
             Ok(()) => {
@@ -201,10 +232,23 @@ impl<A: PacketPool> Hands<'_, A> {
         };
         // Until the next hop is resolved the MAC addresses are zero.
         let macs = if let Hop::Wire { macs, .. } = hop { macs } else { [0; 12] };
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
-        let (destination, source) = (MacAddr([d0, d1, d2, d3, d4, d5]), MacAddr([s0, s1, s2, s3, s4, s5]));
-        ethernet::write_header(front(packet)?, destination, source, ether_type);
+        write_ethernet(front(packet)?, macs, ether_type);
         Some(hop)
+    }
+}
+
+/// Writes an Ethernet header whose MAC addresses are in one piece, as next hops have them.
+fn write_ethernet(header: &mut [u8; ethernet::HEADER_LEN], macs: [u8; 12], ether_type: EtherType) {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
+    let (destination, source) = (MacAddr([d0, d1, d2, d3, d4, d5]), MacAddr([s0, s1, s2, s3, s4, s5]));
+    ethernet::write_header(header, destination, source, ether_type);
+}
+
+/// The EtherType of an IP packet.
+pub(super) fn ether_type(ip: &[u8]) -> EtherType {
+    match ip.first().map(|v| v >> 4) {
+        Some(4) => EtherType::IPV4,
+        _ => EtherType::IPV6,
     }
 }
 

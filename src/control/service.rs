@@ -2,20 +2,21 @@
 //! packets whose next hop is not resolved.
 
 use super::context::Context;
+use super::errors::Errors;
 use super::fragments::Fragments;
 use super::interface::Writer;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
-use super::output::{Hands, Output};
+use super::output::{Hands, Output, ether_type};
 use super::record::{PeerRecord, PeerState};
 use super::wheel::Wheel;
 use crate::frame::fragments::Gather;
-use crate::frame::{Frame, Kind, Packet, PacketPool};
+use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
 use crate::peer::wants;
 use crate::queue::sync::Ordering;
 use crate::queue::{Dir, FlowId, Graveyard, PostSeat, Reader, Receiver};
 use crate::route::{FibWriter, NextHop};
 use crate::shared::{Counters, DropReason, PeerFlow, Shared};
-use crate::wire::{EtherType, EthernetFrame, InnerPacket, MacAddr, ethernet, icmp, icmpv6};
+use crate::wire::{InnerPacket, MacAddr, ethernet, icmp, icmpv6};
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ pub struct Service<A: PacketPool> {
     inner: FibWriter,
     outer: FibWriter,
     graves: Graveyard,
+    errors: Errors,
     /// Peers whose timers fired and that were not looked at yet: the clock goes on between.
     fired: VecDeque<FlowId>,
 }
@@ -112,6 +114,7 @@ impl<A: PacketPool> Service<A> {
             inner,
             outer,
             graves,
+            errors: Errors::new(),
             fired,
         }
     }
@@ -127,7 +130,7 @@ impl<A: PacketPool> Service<A> {
         let inner = &mut self.inner;
         let outer = &mut self.outer;
         self.neighbours.tick(now_ms, &mut |port, addr| inner.take_used(port, addr) | outer.take_used(port, addr));
-        self.serve_neighbours();
+        self.serve_neighbours(now_ms);
         self.reader.quiescent();
         self.graves.sweep();
         self.writer.poll();
@@ -172,6 +175,7 @@ impl<A: PacketPool> Service<A> {
                 Kind::Local => self.local(packet),
                 Kind::Fragment => self.fragment(packet, now_ms),
                 Kind::AskInner | Kind::AskOuter => self.ask(packet, now_ms),
+                Kind::Undeliverable => self.undeliverable(packet, now_ms),
                 _ => self.frame(packet, now_ms),
             }
         }
@@ -217,12 +221,18 @@ impl<A: PacketPool> Service<A> {
             let net = shared.port(port).and_then(|p| p.addresses.iter().find(|net| net.contains(&to)));
             peer.zip(net).is_some_and(|(peer, net)| has_part_of(&self.context, peer, *net, to))
         };
-        let known = EthernetFrame::new_checked(packet.data())
-            .is_ok_and(|f| matches!(f.ether_type(), EtherType::ARP | EtherType::IPV6));
-        self.neighbours.input(port, packet.data(), now_ms, &is_proxied);
+        let known = self.neighbours.input(port, packet.data(), now_ms, &is_proxied);
         let reason = if known { DropReason::ControlDone } else { DropReason::ControlUnknown };
         self.counters.drop_packet(reason, packet);
-        self.serve_neighbours();
+        self.serve_neighbours(now_ms);
+    }
+
+    /// An inner packet that goes no further, for a reason that its sender is to hear.
+    fn undeliverable(&mut self, packet: A::Packet, now_ms: u64) {
+        let reason = DropReason::from_verdict(packet.meta().verdict).unwrap_or(DropReason::ControlUnknown);
+        let hands = hands(&self.context, &self.reader, &self.counters, &self.output);
+        self.errors.report(&hands, packet.data(), packet.meta().port, reason, now_ms);
+        self.counters.drop_packet(reason, packet);
     }
 
     /// An IP packet, behind 14 free bytes, whose next hop is not resolved: it waits for its neighbour.
@@ -239,11 +249,11 @@ impl<A: PacketPool> Service<A> {
             Some((port, addr)) => self.neighbours.enqueue(port, addr, packet, now_ms),
             None => self.counters.drop_packet(DropReason::NoRoute, packet),
         }
-        self.serve_neighbours();
+        self.serve_neighbours(now_ms);
     }
 
     /// Does what the neighbours' state machine asks for.
-    fn serve_neighbours(&mut self) {
+    fn serve_neighbours(&mut self, now_ms: u64) {
         while let Some(event) = self.neighbours.poll() {
             let hands = hands(&self.context, &self.reader, &self.counters, &self.output);
             match event {
@@ -262,6 +272,11 @@ impl<A: PacketPool> Service<A> {
                     hands.give_back(port, packet);
                 }
                 Event::Drop { reason: WaitError::Failed, packet, .. } => {
+                    if packet.meta().kind == Kind::AskInner {
+                        // What is forwarded to the inner side came out of a tunnel.
+                        let ip = packet.data().get(ethernet::HEADER_LEN..).unwrap_or_default();
+                        self.errors.report(&hands, ip, Meta::TUNNEL, DropReason::NeighbourFailed, now_ms);
+                    }
                     self.counters.drop_packet(DropReason::NeighbourFailed, packet);
                 }
                 Event::Drop { reason: WaitError::Full, packet, .. } => {
@@ -280,9 +295,10 @@ impl<A: PacketPool> Service<A> {
         for port in &self.context.shared.ports {
             self.neighbours.flush(port.id);
         }
-        while self.serve_inbox(self.context.environment.now_ms()) > 0 {}
+        let now_ms = self.context.environment.now_ms();
+        while self.serve_inbox(now_ms) > 0 {}
         self.fragments.expire(&self.counters, u64::MAX);
-        self.serve_neighbours();
+        self.serve_neighbours(now_ms);
     }
 }
 
@@ -387,10 +403,7 @@ fn swap_macs(frame: &mut [u8]) {
 
 /// Writes the Ethernet header of an IP packet behind 14 free bytes.
 fn complete(frame: &mut [u8], destination: MacAddr, source: MacAddr) {
-    let ether_type = match frame.get(ethernet::HEADER_LEN).map(|v| v >> 4) {
-        Some(4) => EtherType::IPV4,
-        _ => EtherType::IPV6,
-    };
+    let ether_type = ether_type(frame.get(ethernet::HEADER_LEN..).unwrap_or_default());
     if let Some(header) = frame.first_chunk_mut() {
         ethernet::write_header(header, destination, source, ether_type);
     }

@@ -23,6 +23,8 @@ pub enum Way {
     Control,
     /// A fragment of a datagram to us: the whole frame, for the control thread.
     Fragment,
+    /// Nowhere, and the sender is to be told. The packet is cut to the IP packet.
+    Undeliverable(DropReason),
     /// Nowhere.
     Drop(DropReason),
 }
@@ -176,11 +178,13 @@ impl<A: PacketPool> Classify<'_, A> {
         if ip.protocol == protocol::ICMPV6 && packet.data().get(ip.payload_at).is_some_and(|t| NDP_TYPES.contains(t)) {
             return Ok(Way::Control);
         }
-        let peer = self.shared.allowed.lookup(self.reader, ip.destination).ok_or(DropReason::NoPeer)?;
+        let peer = self.shared.allowed.lookup(self.reader, ip.destination);
         packet.truncate(ip.end);
         packet.trim_front(ethernet::HEADER_LEN).ok_or(DropReason::Runt)?;
-        decrement_ttl(packet.data_mut()).ok_or(DropReason::TtlExpired)?;
-        packet.meta_mut().verdict = 0;
+        let Some(peer) = peer else { return Ok(Way::Undeliverable(DropReason::NoPeer)) };
+        if decrement_ttl(packet.data_mut()).is_none() {
+            return Ok(Way::Undeliverable(DropReason::TtlExpired));
+        }
         Ok(Way::Egress(FlowId(peer)))
     }
 }

@@ -1,7 +1,7 @@
 //! The loop of one pinned core: I/O stage, worker stage, or both (run to completion: the same code in one loop).
 
 use super::crypto_worker::Turn;
-use super::{Counters, CryptoWorker, Io, Shared, Tx};
+use super::{Counters, CryptoWorker, ErrorBudget, Io, Shared, Tx};
 use crate::frame::PacketPool;
 use crate::queue::{
     Reader,
@@ -78,6 +78,8 @@ pub struct Core<A: PacketPool> {
     pub io: Option<Io<A>>,
     /// The worker stage, if it has that role.
     pub worker: Option<CryptoWorker<A>>,
+    /// How many senders it may have told that their packets go no further.
+    pub errors: ErrorBudget,
     /// What it does without work.
     pub idle: Idle,
 }
@@ -115,6 +117,7 @@ impl<A: PacketPool> Core<A> {
             shared: &*self.shared,
             reader: &self.reader,
             counters: &self.counters,
+            errors: &self.errors,
             now_ms: self.shared.clock.now_ms(),
         };
         let mut packets = 0;

@@ -4,7 +4,7 @@
 //! on at once, so others can take the next chunk while this one is in its cipher. Chunks are released in ticket order; one whose
 //! turn has not come waits in `chunks` while the worker goes on.
 
-use super::{Counters, DropReason, Forward, PeerFlow, Shared, Tx, decap, encap, release};
+use super::{Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap, release, undeliverable};
 use crate::aead::{Backend, Job};
 use crate::frame::{Kind, Packet, PacketPool};
 use crate::peer::{Peer, wants};
@@ -53,6 +53,7 @@ pub(super) struct Turn<'r, A: PacketPool> {
     pub(super) shared: &'r Shared<A>,
     pub(super) reader: &'r Reader,
     pub(super) counters: &'r Counters,
+    pub(super) errors: &'r ErrorBudget,
     pub(super) now_ms: u64,
 }
 
@@ -294,7 +295,7 @@ fn stage<A: PacketPool>(mut claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -
             continue;
         }
         if !reachable {
-            turn.counters.drop_packet(DropReason::NoEndpoint, packet);
+            undeliverable(packet, DropReason::NoEndpoint, turn);
             continue;
         }
         if claim.staged_len() >= STAGED

@@ -147,6 +147,7 @@ fn encapsulate<P: Packet>(
     mtu: usize,
 ) -> Result<(), DropReason> {
     let inner = packet.data().len();
+    // What is larger was cut or refused before it came into the queue.
     if inner > mtu {
         return Err(DropReason::TooBig);
     }

@@ -2,11 +2,11 @@
 
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, Tx, hand_to_control};
+use super::{DropReason, PeerFlow, Tx, fragment, hand_to_control, undeliverable};
 use crate::frame::{Frame, Kind, Packet, PacketPool};
 use crate::queue::{Dir, FlowId};
 use crate::shared::Hop;
-use crate::wire::{EtherType, InnerPacket, ethernet, ipv4, ipv6};
+use crate::wire::{EtherType, InnerPacket, ethernet, ipv4, ipv6, tcp};
 
 /// Sends inner packets on, and collects those for other peers.
 pub(super) struct Forward<'r, A: PacketPool> {
@@ -36,13 +36,17 @@ impl<'r, A: PacketPool> Forward<'r, A> {
             return hand_to_control(packet, Kind::Local, port, turn);
         }
         let peer = shared.allowed.lookup(turn.reader, to);
-        if peer.is_none() && hop == Hop::None {
-            let reason = if to.is_multicast() { DropReason::Multicast } else { DropReason::NoRoute };
-            return turn.counters.drop_packet(reason, packet);
-        }
         let ours = packet.meta().kind == Kind::Route;
+        if peer.is_none() && hop == Hop::None {
+            return match to.is_multicast() {
+                true => turn.counters.drop_packet(DropReason::Multicast, packet),
+                // Nobody is told of what we said ourselves.
+                false if ours => turn.counters.drop_packet(DropReason::NoRoute, packet),
+                false => undeliverable(packet, DropReason::NoRoute, turn),
+            };
+        }
         if !ours && decrement_ttl(packet.data_mut()).is_none() {
-            return turn.counters.drop_packet(DropReason::TtlExpired, packet);
+            return undeliverable(packet, DropReason::TtlExpired, turn);
         }
         match peer {
             Some(peer) => self.send_to_peer(FlowId(peer), packet),
@@ -50,45 +54,68 @@ impl<'r, A: PacketPool> Forward<'r, A> {
         }
     }
 
-    /// An inner packet for a peer; its TTL was decremented.
+    /// An inner packet for a peer; its TTL was decremented. What does not fit into the tunnel is cut, or refused.
     pub(super) fn send_to_peer(&mut self, peer: FlowId, mut packet: A::Packet) {
         let turn = self.turn;
         let Some(flow) = turn.shared.flows.get(turn.reader, peer) else {
             return turn.counters.drop_packet(DropReason::PeerGone, packet);
         };
+        let Some(tunnel) = turn.shared.tunnel(flow.tunnel) else {
+            return turn.counters.drop_packet(DropReason::PeerGone, packet);
+        };
         let meta = packet.meta_mut();
+        let ours = meta.kind == Kind::Route;
         meta.kind = Kind::Data;
         meta.verdict = 0;
+        if tunnel.mss_clamp {
+            tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
+        }
+        if packet.data().len() <= usize::from(tunnel.mtu) {
+            self.add(flow, packet);
+        } else {
+            fragment::cut(packet, tunnel.mtu, ours, turn, |piece| self.add(flow, piece));
+        }
+    }
+
+    fn add(&mut self, flow: &'r PeerFlow<A::Packet>, packet: A::Packet) {
         if self.to_peers.is_full() {
             self.push();
         }
         self.to_peers.add(flow, packet);
     }
 
-    fn send_to_wire(&mut self, hop: Hop, mut packet: A::Packet, tx: &mut Tx<A::Packet>) {
+    fn send_to_wire(&mut self, hop: Hop, packet: A::Packet, tx: &mut Tx<A::Packet>) {
         let turn = self.turn;
-        let ether_type = ether_type(packet.data());
-        if let Hop::Wire { port, .. } | Hop::Ask { port } = hop
-            && turn.shared.port(port).is_some_and(|p| packet.data().len() > usize::from(p.mtu))
-        {
-            return turn.counters.drop_packet(DropReason::TooBig, packet);
-        }
-        let Some(front) = packet.prepend(ethernet::HEADER_LEN) else {
-            return turn.counters.drop_packet(DropReason::NoRoom, packet);
+        let (Hop::Wire { port, .. } | Hop::Ask { port }) = hop else {
+            return turn.counters.drop_packet(DropReason::NoRoute, packet);
         };
-        match hop {
-            Hop::Wire { port, macs } => {
-                write_ethernet(front, &macs, ether_type);
-                tx.push(port, packet, turn.counters);
-            }
-            Hop::Ask { port } => hand_to_control(packet, Kind::AskInner, port, turn),
-            Hop::Local { .. } | Hop::None => turn.counters.drop_packet(DropReason::NoRoute, packet),
+        let mtu = turn.shared.port(port).map_or(u16::MAX, |p| p.mtu);
+        if packet.data().len() <= usize::from(mtu) {
+            return send_by(hop, packet, turn, tx);
         }
+        let ours = packet.meta().kind == Kind::Route;
+        fragment::cut(packet, mtu, ours, turn, |piece| send_by(hop, piece, turn, tx));
     }
 
     /// Pushes what was collected for peers.
     pub(super) fn push(&mut self) {
         self.to_peers.push(self.turn.reader, self.turn.shared, self.turn.counters);
+    }
+}
+
+/// Puts the Ethernet header in front of an IP packet that fits its port.
+fn send_by<A: PacketPool>(hop: Hop, mut packet: A::Packet, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) {
+    let ether_type = ether_type(packet.data());
+    let Some(front) = packet.prepend(ethernet::HEADER_LEN) else {
+        return turn.counters.drop_packet(DropReason::NoRoom, packet);
+    };
+    match hop {
+        Hop::Wire { port, macs } => {
+            write_ethernet(front, &macs, ether_type);
+            tx.push(port, packet, turn.counters);
+        }
+        Hop::Ask { port } => hand_to_control(packet, Kind::AskInner, port, turn),
+        Hop::Local { .. } | Hop::None => turn.counters.drop_packet(DropReason::NoRoute, packet),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::classify::{Way, classify};
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, Forward, Port, RxPort, Tx, rx};
+use super::{DropReason, Forward, Port, RxPort, Tx, rx, undeliverable};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
 
@@ -67,23 +67,24 @@ impl<A: PacketPool> Io<A> {
 fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Turn<'_, A>) {
     let shared = turn.shared;
     let mut ingress = Handoff::new(Dir::Ingress);
-    let mut egress = Handoff::new(Dir::Egress);
+    let mut forward = Forward::new(turn);
     for mut packet in burst.drain(..) {
         let way = classify(&mut packet, port, shared, turn.reader);
         match way {
-            Way::Ingress(peer) | Way::Egress(peer) => match shared.flows.get(turn.reader, peer) {
-                Some(flow) if matches!(way, Way::Ingress(_)) => ingress.add(flow, packet),
-                Some(flow) => egress.add(flow, packet),
+            Way::Ingress(peer) => match shared.flows.get(turn.reader, peer) {
+                Some(flow) => ingress.add(flow, packet),
                 None => turn.counters.drop_packet(DropReason::PeerGone, packet),
             },
+            Way::Egress(peer) => forward.send_to_peer(peer, packet),
             Way::Handshake(thread) => hand_to_handshakes(packet, thread, turn),
             Way::Control => super::hand_to_control(packet, Kind::Data, port.id, turn),
             Way::Fragment => hand_over_fragment(packet, port.id, turn),
+            Way::Undeliverable(reason) => undeliverable(packet, reason, turn),
             Way::Drop(reason) => turn.counters.drop_packet(reason, packet),
         }
     }
     ingress.push(turn.reader, shared, turn.counters);
-    egress.push(turn.reader, shared, turn.counters);
+    forward.push();
 }
 
 /// A datagram that the control thread made of fragments: classified as if it had come whole.

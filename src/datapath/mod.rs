@@ -1,6 +1,7 @@
 //! The data path: what the pinned cores do. It never allocates, locks, logs, panics or calls the kernel (but for the idle sleep).
 //!
-//! Files stand in packet order: rx → classify → handoff → crypto_worker (encap | decap) → release → forward → tx.
+//! Files stand in packet order: rx → classify → handoff → crypto_worker (encap | decap) → release → forward → tx. What is too large
+//! goes through `fragment`, what goes no further and is answered through `errors`.
 //! [`core_loop`] runs them on a core, as I/O core, as worker, or as both in one loop.
 
 mod classify;
@@ -8,7 +9,9 @@ mod core_loop;
 mod crypto_worker;
 mod decap;
 mod encap;
+mod errors;
 mod forward;
+mod fragment;
 mod handoff;
 mod io;
 mod release;
@@ -19,6 +22,7 @@ mod vlan;
 pub use classify::{Way, classify};
 pub use core_loop::{Core, Idle, Stop};
 pub use crypto_worker::CryptoWorker;
+pub use errors::ErrorBudget;
 pub use io::Io;
 pub use rx::RxPort;
 pub use tx::{Tx, TxPath};
@@ -26,6 +30,7 @@ pub use tx::{Tx, TxPath};
 use crate::frame::{Kind, Packet, PacketPool};
 use crate::shared::{Counters, DropReason, PeerFlow, Port, Shared};
 use crypto_worker::Turn;
+use errors::undeliverable;
 use forward::Forward;
 
 /// Hands a packet to the control thread, or drops it when that is behind.

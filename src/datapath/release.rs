@@ -3,12 +3,12 @@
 
 use super::crypto_worker::{Chunk, Turn, ask};
 use super::{DropReason, Forward, PeerFlow, Tx, encap};
-use crate::frame::{Frame, Kind, Packet, PacketPool};
+use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
 use crate::peer::{Endpoint, wants};
 use crate::queue::Dir;
 use crate::session::Keypair;
 use crate::wire::{
-    InnerPacket, ecn,
+    InnerPacket, ecn, tcp,
     wireguard::{self, DataHeader},
 };
 
@@ -128,6 +128,7 @@ fn accept<A: PacketPool>(
         return Err(DropReason::Keepalive);
     }
     seen.data = true;
+    packet.meta_mut().port = Meta::TUNNEL;
     let inner = InnerPacket::parse(packet.data()).map_err(|_| DropReason::BadInner)?;
     packet.truncate(inner.total_len);
     ecn::decapsulate(meta.outer_tos, packet.data_mut());
@@ -135,6 +136,11 @@ fn accept<A: PacketPool>(
         return Err(DropReason::AllowedIpsSource);
     }
     seen.bytes += message;
+    if let Some(tunnel) = turn.shared.tunnel(flow.tunnel)
+        && tunnel.mss_clamp
+    {
+        tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
+    }
     Ok(())
 }
 

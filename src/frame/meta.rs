@@ -25,6 +25,8 @@ pub enum Kind {
     AskInner,
     /// To the control thread: the same on the outer side.
     AskOuter,
+    /// To the control thread: an IP packet that goes no further, for the reason in `verdict`; its sender is to be told.
+    Undeliverable,
 }
 
 /// The notes: plain values, valid from the stage that writes them to the one that reads them.
@@ -47,7 +49,7 @@ pub struct Meta {
     pub local_port: u16,
     /// Where the sealed part of an outgoing message begins, bytes from the start. encap: w, cipher: r
     pub sealed_at: u16,
-    /// The port (device) that it came in by. rx: w
+    /// The port (device) that it came in by; of what was inside a tunnel, [`Meta::TUNNEL`]. rx: w, release: w
     pub port: u16,
     /// The 802.1Q tag that the driver took off: [`Meta::VLAN_STRIPPED`] and the VLAN's id; 0: it took none. rx: w and r
     pub vlan: u16,
@@ -64,6 +66,8 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// In [`Meta::port`]: it came out of a tunnel.
+    pub const TUNNEL: u16 = u16::MAX;
     /// Says in [`Meta::vlan`] that there was a tag, even one of id 0.
     pub const VLAN_STRIPPED: u16 = 0x1000;
 }

@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::control::handshake::HandshakeThread;
 use crate::control::output::Output;
 use crate::control::service::{Service, ServiceParts};
-use crate::datapath::{Core, CryptoWorker, Idle, Io, RxPort, Stop, Tx, TxPath};
+use crate::datapath::{Core, CryptoWorker, ErrorBudget, Idle, Io, RxPort, Stop, Tx, TxPath};
 use crate::dpdk::{Eal, FragmentTable, register_thread};
 use crate::frame::PacketPool;
 use crate::queue::{Reader, sync::Arc};
@@ -99,6 +99,7 @@ impl Starter<'_> {
                 // The I/O cores come first.
                 io: io.next().map(|inbox| Io::new(rx.collect(), inbox)),
                 worker: seat.map(|seat| CryptoWorker::new(seat, self.plan.worker_count(), self.backend)),
+                errors: ErrorBudget::default(),
                 idle: match self.config.cores.idle {
                     config::Idle::Busy => Idle::Busy,
                     config::Idle::Adaptive => Idle::Adaptive,

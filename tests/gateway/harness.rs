@@ -11,7 +11,7 @@ use culvert::control::interface::{ChangeError, Interface, Writer};
 use culvert::control::output::Output;
 use culvert::control::record::PeerRecord;
 use culvert::control::service::{Service, ServiceParts};
-use culvert::datapath::{Core, CryptoWorker, Idle, Io, RxPort, Tx, TxPath};
+use culvert::datapath::{Core, CryptoWorker, ErrorBudget, Idle, Io, RxPort, Tx, TxPath};
 use culvert::frame::heap::{HeapFragments, HeapPacket, HeapPool, HeapWire};
 use culvert::frame::{Burst, Frame, TxBurst};
 use culvert::noise::{Identity, os_random};
@@ -73,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) other_mtu: u16,
     /// The listen ports of each interface: wg0, wg1, …
     pub(crate) listen_ports: Vec<Vec<u16>>,
+    /// Of all interfaces.
+    pub(crate) mss_clamp: bool,
     /// The next hops are known.
     pub(crate) resolved: bool,
     /// The last core's way to the outer port has this gate.
@@ -113,7 +115,18 @@ impl Default for Options {
     fn default() -> Self {
         let (cores, listen_ports) = (vec![Role::Both], vec![vec![LISTEN_PORT]]);
         let (pool, max_peers, mtu, other_mtu) = (8192, 64, 1420, 1420);
-        Self { cores, pool, max_peers, mtu, other_mtu, listen_ports, resolved: true, gate: None, vlans: [0; 2] }
+        Self {
+            cores,
+            pool,
+            max_peers,
+            mtu,
+            other_mtu,
+            mss_clamp: false,
+            listen_ports,
+            resolved: true,
+            gate: None,
+            vlans: [0; 2],
+        }
     }
 }
 
@@ -214,7 +227,7 @@ impl Gateway {
         let domain = Domain::new(options.cores.len() + 16);
         let tunnel = |(id, ports): (u8, &Vec<u16>)| {
             let mtu = if id == 0 { options.mtu } else { options.other_mtu };
-            Tunnel::new(id, &format!("wg{id}"), ports, mtu, false)
+            Tunnel::new(id, &format!("wg{id}"), ports, mtu, options.mss_clamp)
         };
         let tunnels: Vec<_> = (0..).zip(&options.listen_ports).map(tunnel).collect();
         let max_peers = options.max_peers * u32::try_from(tunnels.len()).unwrap();
@@ -296,6 +309,7 @@ impl Gateway {
                 },
                 io,
                 worker,
+                errors: ErrorBudget::default(),
                 idle: Idle::Adaptive,
             });
         }

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, Options, allow, peer, server_key};
-use crate::packets::{addr, tag, tagged};
+use crate::packets::{addr, tag, tagged, whole};
 use culvert::control::change::{ChangeSet, PeerChange, SecretKey};
 use culvert::control::interface::{ChangeError, WgDevice};
 use culvert::control::uapi::{Device, Errno};
@@ -235,7 +235,7 @@ fn each_interface_has_its_own_mtu() {
         gw.settle();
         assert_eq!(gw.received_by(client).iter().map(Vec::len).collect::<Vec<_>>(), [fits], "no padding beyond it");
         let before = gw.dropped("too_big");
-        gw.lan(&tagged(HOST, &client.inner(), 1, fits + 1));
+        gw.lan(&whole(tagged(HOST, &client.inner(), 1, fits + 1)));
         gw.settle();
         assert_eq!((gw.received_by(client).len(), gw.dropped("too_big") - before), (0, 1));
     }

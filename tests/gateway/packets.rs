@@ -4,6 +4,8 @@ use blake2::{Blake2s256, Digest};
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use culvert::wire::checksum::Sum;
+use culvert::wire::icmp::IcmpMessage;
+use culvert::wire::icmpv6::Icmpv6Message;
 use culvert::wire::{
     EtherType, EthernetFrame, Ipv4Header, Ipv4Packet, Ipv6Header, Ipv6Packet, MacAddr, UdpDatagram, UdpHeader,
     ethernet, protocol,
@@ -99,6 +101,62 @@ pub(crate) fn cookie_reply(key: &[u8; 32], initiation: &[u8]) -> Vec<u8> {
     let tag = cipher.encrypt_inout_detached(&XNonce::from(nonce), mac1, sealed.as_mut_slice().into()).unwrap();
     sealed.extend(&tag[..]);
     [&[3, 0, 0, 0], &initiation[4..8], &nonce, &sealed].concat()
+}
+
+/// The same IPv4 packet with other flags and offset.
+pub(crate) fn with_flags(mut packet: Vec<u8>, word: u16) -> Vec<u8> {
+    let header = usize::from(packet[0] & 0x0f) * 4;
+    packet[6..8].copy_from_slice(&word.to_be_bytes());
+    packet[10..12].fill(0);
+    let sum = Sum::new().bytes(&packet[..header]).checksum();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// The same packet, which may not be fragmented (IPv6: never may).
+pub(crate) fn whole(packet: Vec<u8>) -> Vec<u8> {
+    if packet[0] >> 4 == 4 { with_flags(packet, 0x4000) } else { packet }
+}
+
+/// What an ICMP error says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IcmpError {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    /// Type and code.
+    pub(crate) kind: (u8, u8),
+    /// 0 where it says nothing of it.
+    pub(crate) mtu: u32,
+    /// The beginning of the packet that it is about.
+    pub(crate) quoted: Vec<u8>,
+}
+
+impl IcmpError {
+    /// Of a whole IP packet; all checksums are right. `None`: it is something else.
+    pub(crate) fn of(packet: &[u8]) -> Option<Self> {
+        let (from, to, ttl) = heads(packet);
+        let (kind, rest, quoted) = if from.is_ipv4() {
+            let ip = Ipv4Packet::new_checked(packet).unwrap();
+            if ip.protocol() != protocol::ICMP {
+                return None;
+            }
+            let message = IcmpMessage::new_checked(ip.payload()).unwrap();
+            ((message.message_type(), message.code()), &ip.payload()[4..8], message.body())
+        } else {
+            let ip = Ipv6Packet::new_checked(packet).unwrap();
+            let message = Icmpv6Message::new_checked(&ip).ok()?;
+            ((message.message_type(), message.code()), &message.rest()[..], message.body())
+        };
+        let is_error = if from.is_ipv4() { matches!(kind.0, 3 | 11) } else { kind.0 < 128 };
+        assert!(!is_error || ttl == 64);
+        let mtu = u32::from_be_bytes(rest.try_into().unwrap());
+        is_error.then(|| Self { from, to, kind, mtu, quoted: quoted.to_vec() })
+    }
+
+    /// All that is in a list of packets which holds nothing else.
+    pub(crate) fn all(packets: &[Vec<u8>]) -> Vec<Self> {
+        packets.iter().map(|packet| Self::of(packet).unwrap_or_else(|| panic!("no error: {packet:02x?}"))).collect()
+    }
 }
 
 /// An Ethernet frame around an IP packet.

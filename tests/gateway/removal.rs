@@ -2,9 +2,10 @@
 
 use crate::client::Client;
 use crate::harness::{Gate, Gateway, HOST, HOST_MAC, LAN_MAC, Options, Role, peer};
-use crate::packets::{self, tag, tagged};
+use crate::packets::{self, IcmpError, tag, tagged};
 use crate::running::{Running, take};
 use culvert::control::change::{ChangeSet, PeerChange};
+use culvert::frame::heap::HeapWire;
 use culvert::queue::{Dir, sync::Arc};
 
 fn connected(options: &Options) -> (Gateway, Client) {
@@ -100,7 +101,8 @@ fn what_another_client_sends_to_a_peer_that_goes() {
     gw.remove(&one);
     gw.settle();
     let gone = gw.dropped("peer_gone") + gw.dropped("no_route");
-    let sent = gw.datagrams().len() as u64;
+    // The second client hears of some that are lost.
+    let sent = gw.datagrams().iter().filter(|d| d.to == one.at).count() as u64;
     assert_eq!(gone + sent, 100, "{:?}", gw.drops());
     gw.finish();
 }
@@ -156,6 +158,11 @@ fn a_peer_that_comes_back_begins_anew() {
     gw.finish();
 }
 
+/// What was delivered: all but what the host is told about its own packets.
+fn data(wire: &HeapWire) -> Vec<Vec<u8>> {
+    take(wire).into_iter().filter(|frame| IcmpError::of(&frame[14..]).is_none()).collect()
+}
+
 /// TESTING A23: nothing is delivered after `remove` returns.
 #[test]
 fn a_thousand_removals_under_traffic() {
@@ -176,14 +183,14 @@ fn a_thousand_removals_under_traffic() {
             let frame = steady.data(&tagged(&steady.inner(), &client.inner(), round, 96));
             gw.send(&gw.wan_rx[1 - queue], &frame);
         }
-        let before = take(&gw.lan_tx).len();
+        let before = data(&gw.lan_tx).len();
         gw.change(PeerChange { public_key: client.key(), remove: true, ..PeerChange::default() });
         // All that is delivered from now on is of later rounds.
-        seen += before + take(&gw.lan_tx).len();
+        seen += before + data(&gw.lan_tx).len();
         let mut later = Vec::new();
         gw.wait("the queues", || {
-            later.extend(take(&gw.lan_tx));
-            gw.wan_rx.iter().chain(&gw.lan_rx).all(culvert::frame::heap::HeapWire::is_empty)
+            later.extend(data(&gw.lan_tx));
+            gw.wan_rx.iter().chain(&gw.lan_rx).all(HeapWire::is_empty)
         });
         assert!(later.iter().all(|f| tag(&f[14..]) > round), "delivered after the removal");
         assert_eq!(later.len(), 0);

@@ -2,7 +2,7 @@
 
 use crate::client::{Client, counter};
 use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer};
-use crate::packets::{heads, tag, tagged};
+use crate::packets::{heads, tag, tagged, whole};
 use culvert::control::change::{PeerChange, SecretKey};
 
 /// The padding of PROTOCOL A8.
@@ -63,7 +63,8 @@ fn padding_stops_at_the_mtu_and_what_is_larger_is_dropped() {
         let received = gw.received_by(&client);
         assert_eq!(received[0].len(), padded(len, 1299));
     }
-    gw.lan(&tagged(HOST, &client.inner(), 1, 1300));
+    // What may be cut is: `fragments`.
+    gw.lan(&whole(tagged(HOST, &client.inner(), 1, 1300)));
     gw.settle();
     assert_eq!((gw.received_by(&client).len(), gw.dropped("too_big")), (0, 1));
     gw.finish();

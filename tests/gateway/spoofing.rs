@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST6, allow, peer};
-use crate::packets::{self, Ip, addr, heads, tag, tagged};
+use crate::packets::{self, IcmpError, Ip, addr, heads, tag, tagged};
 use culvert::control::change::PeerChange;
 use std::net::SocketAddr;
 
@@ -232,24 +232,32 @@ fn one_client_reaches_another_with_one_hop_less() {
     gw.finish();
 }
 
+/// Its sender is told; nobody else hears of it.
 #[test]
 fn the_last_hop_is_not_forwarded() {
     let (mut gw, mut one, two) = two(&[]);
     let packet = |source: &str, destination: &str, ttl| {
         packets::ip(addr(source), addr(destination), Ip { tos: 0, ttl, protocol: 17 }, &[0; 40])
     };
-    let mut frames = Vec::new();
+    let mut sent = Vec::new();
     for ttl in [0, 1] {
         for (source, destination) in
             [(one.inner(), two.inner()), (one.inner(), HOST.to_owned()), (one.inner6(), HOST6.to_owned())]
         {
-            frames.push(one.data(&packet(&source, &destination, ttl)));
+            let packet = packet(&source, &destination, ttl);
+            let frame = one.data(&packet);
+            gw.wan(&frame);
+            sent.push(packet);
         }
     }
-    gw.silent(&frames, "ttl_expired");
-    gw.lan(&packet(HOST, &one.inner(), 1));
+    gw.settle();
+    let errors = IcmpError::all(&gw.received_by(&one));
+    assert_eq!(errors.iter().map(|e| e.quoted.clone()).collect::<Vec<_>>(), sent);
+    let from_host = packet(HOST, &one.inner(), 1);
+    gw.lan(&from_host);
     gw.settle();
     let (wan, lan) = gw.frames();
-    assert_eq!((wan.len(), lan.len(), gw.dropped("ttl_expired")), (0, 0, 7));
+    assert_eq!((wan.len(), lan.len(), gw.dropped("ttl_expired")), (0, 1, 7));
+    assert_eq!(IcmpError::of(&lan[0][14..]).unwrap().quoted, from_host);
     gw.finish();
 }

@@ -13,6 +13,7 @@ mod control;
 mod crafted;
 mod demo;
 mod device;
+mod errors;
 mod garbage;
 mod interfaces;
 mod keys;

@@ -59,6 +59,8 @@ pub struct Options {
     pub crypto: String,
     /// The UDP ports of the interface.
     pub listen_ports: Vec<u16>,
+    /// Further lines of the interface.
+    pub interface: String,
     /// A second interface.
     pub second: Option<Second>,
     /// The outer port's VLAN.
@@ -77,7 +79,15 @@ pub struct Second {
 impl Default for Options {
     fn default() -> Self {
         let listen_ports = vec![LISTEN_PORT];
-        Self { cores: String::new(), queues: 1, crypto: String::new(), listen_ports, second: None, vlan: 0 }
+        Self {
+            cores: String::new(),
+            queues: 1,
+            crypto: String::new(),
+            listen_ports,
+            interface: String::new(),
+            second: None,
+            vlan: 0,
+        }
     }
 }
 
@@ -352,7 +362,7 @@ max_peers = 64
 }
 
 fn text(lab: &Lab, options: &Options) -> String {
-    let Options { cores, queues, crypto, listen_ports, vlan, .. } = options;
+    let Options { cores, queues, crypto, listen_ports, interface: more, vlan, .. } = options;
     let device = |number: u8, interface: &str| format!("net_af_packet{number},iface={interface},qpairs={queues}");
     format!(
         r#"[cores]
@@ -373,7 +383,7 @@ role = "inner"
 queues = {queues}
 addresses = ["{INNER_V4}/24", "{INNER_V6}/64"]
 routes = [{{ to = "10.20.0.0/16", via = "{HOST_V4}" }}]
-{interface}
+{interface}{more}
 [crypto]
 {crypto}
 [control]

@@ -7,24 +7,25 @@ use crate::wire::{EtherType, EthernetFrame, MacAddr};
 use std::net::{IpAddr, Ipv4Addr};
 
 impl<P> Neighbours<P> {
+    /// Whether it was ARP.
     pub(super) fn input_arp(
         &mut self,
         port: u16,
         frame: &EthernetFrame<'_>,
         now_ms: u64,
         is_proxied: &dyn Fn(IpAddr) -> bool,
-    ) {
+    ) -> bool {
         let Ok(packet) = ArpPacket::new_checked(frame.payload()) else {
-            return;
+            return false;
         };
         let Some(state) = self.ports.get(&port) else {
-            return;
+            return false;
         };
         let (sender, target) = (IpAddr::V4(packet.sender_ip), IpAddr::V4(packet.target_ip));
         let own_mac = state.config.mac;
         if state.is_ours(sender) {
             self.defend(port, sender, packet.sender_mac, now_ms);
-            return;
+            return true;
         }
         let is_ours = state.is_ours(target);
         let is_neighbour = state.is_neighbour(sender);
@@ -51,6 +52,7 @@ impl<P> Neighbours<P> {
             }
             Operation::Reply => {}
         }
+        true
     }
 
     /// Asks for `target`: all stations, or the one that had it. With `source == target` it announces.

@@ -154,19 +154,19 @@ impl<P> Neighbours<P> {
     }
 
     /// Takes a frame that came by a port; all but ARP and NDP is ignored. `is_proxied` says whether we answer for an
-    /// address that is not ours: allowed-ips inside the port's subnet.
-    pub fn input(&mut self, port: u16, frame: &[u8], now_ms: u64, is_proxied: &dyn Fn(IpAddr) -> bool) {
+    /// address that is not ours: allowed-ips inside the port's subnet. Returns whether it was a message of ARP or NDP.
+    pub fn input(&mut self, port: u16, frame: &[u8], now_ms: u64, is_proxied: &dyn Fn(IpAddr) -> bool) -> bool {
         let Ok(frame) = EthernetFrame::new_checked(frame) else {
-            return;
+            return false;
         };
         let is_own = |state: &Port| state.config.mac == frame.source();
         if self.ports.get(&port).is_none_or(is_own) || !frame.source().is_unicast() {
-            return;
+            return false;
         }
         match frame.ether_type() {
             EtherType::ARP => self.input_arp(port, &frame, now_ms, is_proxied),
             EtherType::IPV6 => self.input_ndp(port, &frame, now_ms, is_proxied),
-            _ => {}
+            _ => false,
         }
     }
 

@@ -7,15 +7,16 @@ use crate::wire::{EtherType, EthernetFrame, Ipv6Packet, MacAddr};
 use std::net::{IpAddr, Ipv6Addr};
 
 impl<P> Neighbours<P> {
+    /// Whether it was a solicitation or an advertisement.
     pub(super) fn input_ndp(
         &mut self,
         port: u16,
         frame: &EthernetFrame<'_>,
         now_ms: u64,
         is_proxied: &dyn Fn(IpAddr) -> bool,
-    ) {
+    ) -> bool {
         let Ok(packet) = Ipv6Packet::new_checked(frame.payload()) else {
-            return;
+            return false;
         };
         match Ndp::new_checked(&packet) {
             Ok(Ndp::Solicitation(message)) => {
@@ -24,8 +25,9 @@ impl<P> Neighbours<P> {
             Ok(Ndp::Advertisement(message)) => {
                 self.input_advertisement(port, frame.source(), &message, now_ms);
             }
-            Err(_) => {}
+            Err(_) => return false,
         }
+        true
     }
 
     fn input_solicitation(
