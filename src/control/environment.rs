@@ -4,11 +4,14 @@
 use crate::noise::os_random;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Fills a slice with random bytes.
+type Random = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// The clocks and the randomness of one gateway. Any control thread may ask at any time.
 pub struct Environment {
     boottime_ms: Box<dyn Fn() -> u64 + Send + Sync>,
     wall_clock: Box<dyn Fn() -> Duration + Send + Sync>,
-    random: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    random: Box<Random>,
 }
 
 impl Environment {

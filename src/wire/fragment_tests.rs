@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 /// A UDP packet of 20 + `payload` bytes with these options, flags and offset word.
 fn packet(options: &[u8], word: u16, payload: usize) -> Vec<u8> {
-    let bytes: Vec<u8> = (0..payload).map(|n| (n * 7 + n / 251) as u8).collect();
+    let bytes: Vec<u8> = (0..payload).map(|n| ((n * 7 + n / 251) % 256).to_le_bytes()[0]).collect();
     let mut packet = test_packets::v4(V4[0], V4[1], 0xb9, 17, &bytes);
     packet.splice(20..20, options.iter().copied());
     packet[0] = 0x45 + u8::try_from(options.len() / 4).unwrap();
