@@ -194,22 +194,46 @@ impl Layout {
                 core.rx.push((port, rx));
             }
         }
-        // The I/O cores come first, so whoever has no queue finds one that has.
-        let tx_count = tx.len();
-        let owners = tx_count.min(io);
-        let owner = |number: usize| number % owners.max(1);
-        let is_shared = |core: usize, cores: usize| (tx_count..cores).any(|number| owner(number) == core);
-        let cores = self.cores.len();
+        let owner = owner(port, tx.len(), io);
+        let ways = ways(owner, tx.len(), self.cores.len());
         let mut queues = tx.into_iter();
-        for (number, core) in self.cores.iter_mut().enumerate() {
-            core.tx.push(match queues.next() {
-                Some(queue) if is_shared(number, cores) => WayOut::Shared(queue, number),
-                Some(queue) => WayOut::Own(queue),
-                None => WayOut::Of(owner(number)),
+        for (core, way) in self.cores.iter_mut().zip(ways) {
+            // Every core takes one while there are any: a queue belongs to the core of its number.
+            core.tx.push(match (way, queues.next()) {
+                (Way::Own, Some(queue)) => WayOut::Own(queue),
+                (Way::Shared, Some(queue)) => WayOut::Shared(queue, owner),
+                _ => WayOut::Of(owner),
             });
         }
-        self.port_owner.push(owner(usize::from(port)));
+        self.port_owner.push(owner);
     }
+}
+
+/// How a data core sends by a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By a TX queue that nobody else uses.
+    Own,
+    /// By its own TX queue, which all others use too.
+    Shared,
+    /// By the port's owner.
+    Owners,
+}
+
+/// Each data core's way out by a port that has so many TX queues. Where they are not enough for all, all send by the one owner's: the
+/// chunks of a peer are released on any core, and would overtake each other on two ways.
+fn ways(owner: usize, queues: usize, cores: usize) -> Vec<Way> {
+    let way = |core: usize| match core {
+        _ if queues >= cores => Way::Own,
+        _ if core == owner => Way::Shared,
+        _ => Way::Owners,
+    };
+    (0..cores).map(way).collect()
+}
+
+/// The core that sends by `port` for those that have no TX queue there. The I/O cores come first, so it is one of them.
+fn owner(port: u16, queues: usize, io: usize) -> usize {
+    usize::from(port) % queues.min(io).max(1)
 }
 
 /// MiB of ordinary memory that this machine can still give; `None` where the kernel does not say.
@@ -226,4 +250,32 @@ pub(super) fn to_u32(n: usize) -> u32 {
 
 fn to_u16(n: u32) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_a_queue_for_each_core_each_sends_by_its_own() {
+        for (queues, cores) in [(1, 1), (2, 2), (4, 3)] {
+            assert_eq!(ways(0, queues, cores), vec![Way::Own; cores]);
+        }
+    }
+
+    #[test]
+    fn with_fewer_queues_than_cores_all_packets_of_a_port_take_one_way() {
+        for (port, queues, cores, io) in [(0, 1, 2, 1), (0, 1, 4, 2), (1, 2, 4, 2), (3, 3, 8, 4), (5, 2, 3, 1)] {
+            let owner = owner(port, queues, io);
+            assert!(owner < queues.min(io), "an I/O core with a queue");
+            let ways = ways(owner, queues, cores);
+            assert_eq!(ways.len(), cores);
+            for (core, way) in ways.into_iter().enumerate() {
+                assert_eq!(way, if core == owner { Way::Shared } else { Way::Owners }, "{port} {queues} {cores}");
+            }
+        }
+        // Ports have different owners, where there are several.
+        assert_eq!([0, 1, 2, 3].map(|port| owner(port, 4, 2)), [0, 1, 0, 1]);
+        assert_eq!(owner(7, 0, 1), 0, "a port without TX queues has none to choose from");
+    }
 }
