@@ -42,8 +42,12 @@ run() {
         printf '== %-20s ' "$1"
         ;;
     esac
-    # Tables that tests print.
-    sed -n 's/^ *| /    /p' "$log"
+    # The table that the tests print.
+    if [ "$1" = matrix ]; then
+        printf '\n'
+        sed -n 's/^ *| /    /p' "$log"
+        printf '== %-20s ' "$1"
+    fi
     facts=$(facts_of "$log")
     printf '%-7s %4d s  %s\n' "$word" "$seconds" "$facts"
     results="$results$(printf '%-20s %-7s %4d s  %s' "$1" "$word" "$seconds" "$facts")
