@@ -182,7 +182,7 @@ impl<A: PacketPool> Turn<'_, A> {
             self.context.shared.index.cancel(index);
             return None;
         };
-        self.install(flow, state, secrets)?;
+        self.install(&record, identity, flow, state, secrets)?;
         if let Some(endpoint) = self.hands.shared.endpoint(meta) {
             flow.set_endpoint(Some(&endpoint));
         }
@@ -204,7 +204,7 @@ impl<A: PacketPool> Turn<'_, A> {
         }
         let secrets = state.handshake.consume_response(identity, state.preshared_key.bytes(), message).ok()?;
         state.pending_index = None;
-        self.install(flow, state, secrets)?;
+        self.install(&record, identity, flow, state, secrets)?;
         state.timers.handshake_complete();
         state.last_handshake = Some(self.context.environment.wall_clock());
         if let Some(endpoint) = self.hands.shared.endpoint(meta) {
@@ -285,11 +285,21 @@ impl<A: PacketPool> Turn<'_, A> {
     }
 
     /// Puts a new session into its slots and frees what falls out (PROTOCOL A5).
-    fn install(&mut self, flow: &PeerFlow<A::Packet>, state: &mut PeerState, secrets: SessionSecrets) -> Option<()> {
+    fn install(
+        &mut self,
+        record: &PeerRecord,
+        identity: &Identity,
+        flow: &PeerFlow<A::Packet>,
+        state: &mut PeerState,
+        secrets: SessionSecrets,
+    ) -> Option<()> {
         // Relaxed: each number is handed out once; nothing else hangs on it.
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let initiator = secrets.initiator;
-        let keypair = Box::new(Keypair::new(secrets, serial, flow.id().0, self.now_ms));
+        let keypair = Keypair::new(secrets, serial, flow.id().0, self.now_ms);
+        // Public keys: nothing leaks by how they are compared.
+        let is_ours_greater = *identity.public_key() > record.public_key;
+        let keypair = Box::new(keypair.with_precedence(initiator == is_ours_greater));
         let slot = self.context.shared.index.install(keypair)?;
         if state.keypairs.is_full() {
             self.context.sweep(state, flow, self.hands.reader, self.graves);

@@ -148,7 +148,7 @@ fn accept<A: PacketPool>(
 fn confirm<A: PacketPool>(flow: &PeerFlow<A::Packet>, keypair: &Keypair, turn: &Turn<'_, A>) {
     let slot = turn.shared.index.slot(keypair.local_index());
     if flow.keys.next() != Some(slot) {
-        return;
+        return agree(flow, keypair, slot, turn);
     }
     let Some(dropped) = flow.keys.confirm(slot) else { return };
     for old in dropped.into_iter().filter_map(|old| turn.shared.index.keypair(turn.reader, old)) {
@@ -156,4 +156,13 @@ fn confirm<A: PacketPool>(flow: &PeerFlow<A::Packet>, keypair: &Keypair, turn: &
     }
     ask(flow, wants::CONFIRMED | wants::SWEEP, turn);
     flow.wake(turn.reader, Dir::Egress, &turn.shared.flows);
+}
+
+/// Both sides initiated at once, and each sends under the session of its own initiation. If that went on they would rekey at once for
+/// ever, and each time lose what is on its way under a session that the other's handshake pushed out: so one makes way.
+fn agree<A: PacketPool>(flow: &PeerFlow<A::Packet>, keypair: &Keypair, slot: u32, turn: &Turn<'_, A>) {
+    let Some(current) = flow.keys.current().filter(|current| *current != slot) else { return };
+    if turn.shared.index.keypair(turn.reader, current).is_some_and(|current| keypair.goes_before(current)) {
+        flow.keys.swap(slot, current);
+    }
 }

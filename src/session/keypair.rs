@@ -3,6 +3,7 @@
 use super::ReplayWindow;
 use super::limits::{
     REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_MS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME_MS, REKEY_ON_RECEIVE_MS,
+    REKEY_TIMEOUT_MS,
 };
 use crate::aead::Key;
 use crate::noise::SessionSecrets;
@@ -25,6 +26,7 @@ pub struct Keypair {
     serial: u32,
     flow: u32,
     initiator: bool,
+    precedes: bool,
     created_ms: u64,
     send: Key,
     receive: Key,
@@ -50,6 +52,7 @@ impl Keypair {
             serial,
             flow,
             initiator: secrets.initiator,
+            precedes: false,
             created_ms,
             send: secrets.send,
             receive: secrets.receive,
@@ -59,6 +62,13 @@ impl Keypair {
             sent_lastminute: AtomicBool::new(false),
             replay: ReplayWindow::new(),
         }
+    }
+
+    /// Whether it goes before one that was made at the same time by the other side's initiation: both sides have to say the same, so
+    /// it is the one whose initiator has the greater public key.
+    pub fn with_precedence(mut self, precedes: bool) -> Self {
+        self.precedes = precedes;
+        self
     }
 
     /// Our index: it is in what the peer sends.
@@ -113,6 +123,12 @@ impl Keypair {
     #[inline]
     pub fn nonce(&self) -> u64 {
         self.nonce.load(Relaxed)
+    }
+
+    /// Whether `other`, which we send under, has to make way for this one, under which the peer sends: two initiations crossed, and
+    /// each made a session. A handshake that is no answer comes no sooner after another.
+    pub fn goes_before(&self, other: &Self) -> bool {
+        self.precedes && !other.precedes && self.created_ms.abs_diff(other.created_ms) < REKEY_TIMEOUT_MS
     }
 
     /// Takes `n` counters and returns the first. `None`, and none taken, if the last of them would reach

@@ -101,6 +101,15 @@ impl KeySlots {
         })
     }
 
+    /// `previous` and `current` change places, if they are still the two named. The holder of the ingress turn.
+    pub fn swap(&self, previous: u32, current: u32) -> bool {
+        self.change(|old| {
+            let are_there = previous != 0 && current != 0 && old.previous == previous && old.current == current;
+            are_there.then_some(Slots { current: previous, previous: current, ..old })
+        })
+        .is_some()
+    }
+
     /// Takes `slot` out, wherever it stands; whether it stood there. Control or handshake thread.
     pub fn forget(&self, slot: u32) -> bool {
         let without = |place: u32| if place == slot { 0 } else { place };

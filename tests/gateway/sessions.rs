@@ -1,7 +1,7 @@
 //! Handshakes, sessions, and data both ways.
 
 use crate::client::{Client, counter};
-use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer};
+use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer, server_identity};
 use crate::packets::{heads, tag, tagged, whole};
 use culvert::control::change::{PeerChange, SecretKey};
 
@@ -178,6 +178,43 @@ fn two_that_initiate_at_once_both_come_through() {
 
 /// PROTOCOL A10.4: preshared_key, from the next handshake on.
 /// Mistake: PSK change that does not reach the next handshake.
+#[test]
+fn of_two_sessions_that_were_made_at_once_both_sides_use_that_of_the_greater_key() {
+    // Found by the simulator: each side went on with its own, so both rekeyed at once for ever, and lost packets each time.
+    for (number, is_clients) in [(1, true), (7, false)] {
+        let mut gw = Gateway::new();
+        let mut client = Client::new(number);
+        assert_eq!(client.key() > *server_identity().public_key(), is_clients);
+        gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
+        gw.lan(&tagged(HOST, &client.inner(), 1, 100));
+        gw.settle();
+        let theirs = gw.datagrams().remove(0);
+        let initiation = client.initiation();
+        gw.wan(&client.frame(&initiation));
+        gw.settle();
+        let response = client.respond(&theirs.payload).unwrap();
+        assert!(client.take_response(&gw.datagrams()[0].payload));
+        gw.wan(&client.frame(&response));
+        gw.settle();
+        gw.frames();
+        // The first is by the gateway's initiation, the second by the client's, and the client uses both.
+        let indexes = [0, 1].map(|session: usize| client.sessions[session].secrets.local_index);
+        for counter in 0..3 {
+            for session in 0..2 {
+                let message = client.sessions[session].seal(counter, &tagged(&client.inner(), HOST, 7, 96));
+                gw.wan(&client.frame(&message));
+                gw.settle();
+            }
+            gw.lan(&tagged(HOST, &client.inner(), 2, 100));
+            gw.settle();
+            let index = u32::from_le_bytes(*gw.datagrams()[0].payload[4..].first_chunk().unwrap());
+            assert_eq!(index, indexes[usize::from(is_clients)]);
+        }
+        assert_eq!(gw.delivered().len(), 6);
+        gw.finish();
+    }
+}
+
 #[test]
 fn a_preshared_key_counts_from_the_next_handshake_on() {
     let mut gw = Gateway::new();

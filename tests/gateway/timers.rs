@@ -70,6 +70,30 @@ fn t1_a_session_that_comes_as_it_gives_up_makes_the_giving_up_void() {
 /// PROTOCOL A4.1: 5 s apart.
 /// PROTOCOL A1.3: 5 s.
 #[test]
+fn t1_giving_up_under_a_session_that_is_due_for_rekeying_does_not_begin_anew() {
+    // Found by the simulator: waking the worker, to purge what waits, asked for a younger key without sending anything.
+    let mut gw = Gateway::new();
+    let mut client = Client::new(1);
+    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
+    gw.lan(&tagged(HOST, &client.inner(), 1, 96));
+    gw.settle();
+    let initiation = gw.datagrams().remove(0);
+    let response = client.respond(&initiation.payload).unwrap();
+    gw.wan(&client.frame(&response));
+    gw.settle();
+    let keepalive = client.data(&[]);
+    gw.wan(&keepalive);
+    gw.pass_ms(40_000);
+    gw.frames();
+    // T3 after 15 s, and 20 tries from there on: they end between 155 and 162 s of the session's age.
+    gw.lan(&tagged(HOST, &client.inner(), 2, 96));
+    gw.pass_ms(300_000);
+    let kinds = kinds(&mut gw);
+    assert_eq!(kinds.iter().filter(|kind| **kind == 1).count(), 20, "{kinds:?}");
+    gw.finish();
+}
+
+#[test]
 fn t1_initiations_are_five_seconds_apart_whatever_comes() {
     let mut gw = Gateway::new();
     let client = Client::new(1);
