@@ -18,10 +18,10 @@ test:
 	@configs/setup.sh test
 	@tests/run.sh
 
-# The same with ten minutes of peers that come and go under load.
+# The same with ten minutes of peers that come and go under load, and a minute of simulations that nobody has chosen.
 test-long:
 	@configs/setup.sh test
-	@CULVERT_CHURN_SECONDS=600 tests/run.sh
+	@CULVERT_LONG=1 CULVERT_CHURN_SECONDS=600 tests/run.sh
 
 # What it can do, in numbers: a table, and target/figures.json. They are worth what else the machine does meanwhile.
 figures: setup

@@ -137,6 +137,11 @@ impl<A: PacketPool> Service<A> {
         posted + packets + self.fired.len() > 0
     }
 
+    /// When a turn has something to do, if nothing comes before: ms of the environment's clock. For simulations, which leap there.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.wheel.next_ms().into_iter().chain(self.neighbours.next_due_ms()).min()
+    }
+
     /// Runs `f` (a sleep) out of the grace-period count.
     pub fn offline(&mut self, f: impl FnOnce()) {
         self.reader.offline(f);

@@ -30,6 +30,16 @@ impl Wheel {
         }
     }
 
+    /// When the next entry is looked at, which may be before its time. Goes over all ticks: for simulations, which leap there.
+    pub fn next_ms(&self) -> Option<u64> {
+        let ticks = self.served + 1..self.served + TICKS as u64;
+        let is_used = |tick: &u64| {
+            let place = usize::try_from(tick % TICKS as u64).unwrap_or(0);
+            self.ticks.get(place).is_some_and(|entries| !entries.is_empty())
+        };
+        ticks.into_iter().find(is_used).map(|tick| tick * TICK_MS)
+    }
+
     /// Moves on to `now_ms` and calls `fire` for each entry whose time has come. A clock that jumps back fires nothing.
     pub fn advance(&mut self, now_ms: u64, mut fire: impl FnMut(FlowId)) {
         let now = now_ms / TICK_MS;
@@ -63,6 +73,8 @@ mod tests {
             for (id, (delay, step)) in (0u32..).zip(ops) {
                 wheel.arm(FlowId(id), now + delay);
                 waiting.push((id, now + delay));
+                let first = waiting.iter().map(|w| w.1).min().unwrap_or(u64::MAX);
+                prop_assert!(wheel.next_ms().is_some_and(|next| next < first.max(now) + 2 * TICK_MS));
                 now += step;
                 wheel.advance(now, |flow| {
                     let i = waiting.iter().position(|w| w.0 == flow.0).expect("fired twice");

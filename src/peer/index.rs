@@ -71,6 +71,16 @@ impl IndexTable {
         None
     }
 
+    /// How many handshakes under way have an index. Control threads.
+    pub fn reserved(&self) -> usize {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many places have a keypair, dead or alive. Goes over the whole table: for tests.
+    pub fn occupied(&self, reader: &Reader) -> usize {
+        (0..=self.mask).filter(|slot| self.keypairs.get(reader, *slot as usize).is_some()).count()
+    }
+
     /// Whose handshake `index` was given to. Control threads.
     pub fn pending(&self, index: u32) -> Option<FlowId> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);

@@ -77,6 +77,8 @@ pub(crate) struct Options {
     pub(crate) mss_clamp: bool,
     /// The next hops are known.
     pub(crate) resolved: bool,
+    /// Which inner network it has: the host is 10.0.net.9 and fd00:net::9.
+    pub(crate) net: u8,
     /// The last core's way to the outer port has this gate.
     pub(crate) gate: Option<Gate>,
     /// The ports' VLANs.
@@ -124,6 +126,7 @@ impl Default for Options {
             mss_clamp: false,
             listen_ports,
             resolved: true,
+            net: 0,
             gate: None,
             vlans: [0; 2],
         }
@@ -234,9 +237,9 @@ impl Gateway {
         let places = Writer::<Pool>::places(max_peers);
         let (flows, seats, posts, owner) = Flows::new(places, workers, Arc::clone(&domain));
         let (allowed, allowed_writer) = AllowedIps::new(&domain, 256, 256);
-        let ports = ports(options.vlans);
+        let ports = ports(options.net, options.vlans);
         let (outer_writer, outer) = outer_routes(&domain, &ports[0], options.resolved);
-        let (inner_writer, inner) = inner_routes(&domain, &ports[1], options.resolved);
+        let (inner_writer, inner) = inner_routes(&domain, &ports[1], options.net, options.resolved);
         let (control_in, control_inbox) = inbox(4096);
         let (handshake_in, handshake_inbox) = inbox(4096);
         let (request_in, requests) = mpsc::sync_channel(4096);

@@ -1,13 +1,14 @@
 //! The ports of the gateway and where they lead.
 
-use crate::harness::{HOST, HOST_MAC, HOST6, LAN, LAN_MAC, ROUTER_MAC, WAN, WAN_MAC};
+use crate::harness::{HOST_MAC, LAN, LAN_MAC, ROUTER_MAC, WAN, WAN_MAC};
 use crate::packets;
 use culvert::queue::Domain;
 use culvert::queue::sync::Arc;
 use culvert::route::{Adjacencies, Fib, FibWriter};
 use culvert::shared::{Port, Roles, Routes};
 
-pub(crate) fn ports(vlans: [u16; 2]) -> Vec<Port> {
+/// Those of the gateway before the inner network `net`.
+pub(crate) fn ports(net: u8, vlans: [u16; 2]) -> Vec<Port> {
     let port = |id, name: &str, mac, outer, addresses: &[&str]| Port {
         id,
         name: name.to_owned(),
@@ -19,7 +20,7 @@ pub(crate) fn ports(vlans: [u16; 2]) -> Vec<Port> {
     };
     vec![
         port(WAN, "wan", WAN_MAC, true, &["192.0.2.1/24", "192.0.2.2/24", "2001:db8:1::1/64"]),
-        port(LAN, "lan", LAN_MAC, false, &["10.0.0.1/24", "fd00::1/64"]),
+        port(LAN, "lan", LAN_MAC, false, &[&format!("10.0.{net}.1/24"), &format!("fd00:{net}::1/64")]),
     ]
 }
 
@@ -42,9 +43,10 @@ pub(crate) fn outer_routes(domain: &Arc<Domain>, port: &Port, resolved: bool) ->
     (writer, routes)
 }
 
-pub(crate) fn inner_routes(domain: &Arc<Domain>, port: &Port, resolved: bool) -> (FibWriter, Routes) {
+/// The host of the inner network `net` is there.
+pub(crate) fn inner_routes(domain: &Arc<Domain>, port: &Port, net: u8, resolved: bool) -> (FibWriter, Routes) {
     let (mut writer, routes) = routes(domain, port);
-    for host in [HOST, HOST6].iter().filter(|_| resolved) {
+    for host in [format!("10.0.{net}.9"), format!("fd00:{net}::9")].iter().filter(|_| resolved) {
         writer.neighbour_resolved(LAN, packets::addr(host), HOST_MAC.0);
     }
     (writer, routes)
