@@ -1,6 +1,6 @@
 //! The backend that runs everywhere: RustCrypto's `chacha20poly1305`, detached and in place.
 
-use super::{Job, TAG_LEN, nonce};
+use super::{Job, TAG_LEN};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 
 /// See [`super::Backend::seal`].
@@ -18,18 +18,19 @@ pub(super) fn open(jobs: &mut [Job<'_>]) {
 }
 
 fn seal_one(job: &mut Job<'_>) -> Option<()> {
+    let nonce = job.nonce();
     let (text, room) = job.buffer.split_last_chunk_mut::<TAG_LEN>()?;
-    let tag = ChaCha20Poly1305::new(job.key.bytes().into())
-        .encrypt_inout_detached(&nonce(job.counter).into(), &[], text.into())
-        .ok()?;
+    let tag =
+        ChaCha20Poly1305::new(job.key.bytes().into()).encrypt_inout_detached(&nonce.into(), &[], text.into()).ok()?;
     room.copy_from_slice(&tag);
     Some(())
 }
 
 /// The crate compares the tag, in constant time, before it decrypts: a bad one leaves the ciphertext as it came.
 fn open_one(job: &mut Job<'_>) -> Option<()> {
+    let nonce = job.nonce();
     let (text, tag) = job.buffer.split_last_chunk_mut::<TAG_LEN>()?;
     ChaCha20Poly1305::new(job.key.bytes().into())
-        .decrypt_inout_detached(&nonce(job.counter).into(), &[], text.into(), (&*tag).into())
+        .decrypt_inout_detached(&nonce.into(), &[], text.into(), (&*tag).into())
         .ok()
 }

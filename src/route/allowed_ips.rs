@@ -90,6 +90,10 @@ impl AllowedIpsWriter {
 }
 
 #[cfg(test)]
+#[path = "allowed_ips_tests.rs"]
+mod table_tests;
+
+#[cfg(test)]
 mod tests {
     use super::{AllowedIps, Domain, IpNet};
     use std::net::IpAddr;

@@ -6,9 +6,11 @@ mod attacks;
 mod boringtun;
 mod cookies;
 mod handshakes;
+mod snow;
 mod vectors;
 #[cfg(target_os = "linux")]
 mod wiping;
+mod wycheproof;
 
 use super::hash::hash;
 use super::{HandshakeError, HandshakeState, Identity, OpenedInitiation, PeerStatic, SessionSecrets, Tai64N};

@@ -78,6 +78,62 @@ fn the_end_of_the_counters() {
     assert!(!window.accept(REJECT_AFTER_MESSAGES));
 }
 
+/// One window after the other, each a row of counters with what has to become of them.
+#[test]
+fn a_table_of_edges() {
+    const W: u64 = REPLAY_WINDOW_USABLE;
+    const R: u64 = REJECT_AFTER_MESSAGES;
+    let rows: [(&str, &[(u64, bool)]); 9] = [
+        ("the first may be any", &[(R - 1, true), (R - 1, false), (0, false)]),
+        ("0 is exactly the window behind W", &[(W, true), (0, true), (0, false), (W, false), (1, true)]),
+        ("0 is one too old for W + 1", &[(W + 1, true), (0, false), (1, true), (1, false), (W, true)]),
+        ("0 is not special", &[(0, true), (0, false), (1, true), (0, false), (2, true), (1, false)]),
+        ("backwards", &[(9, true), (8, true), (7, true), (7, false), (6, true), (5, true), (9, false), (10, true)]),
+        ("a jump leaves its gap open", &[(3, true), (70, true), (4, true), (69, true), (3, false), (4, false)]),
+        (
+            "a step over the edge closes one",
+            &[(64, true), (W + 64, true), (64, false), (63, false), (W + 65, true), (64, false), (65, true)],
+        ),
+        (
+            "far jumps forget all that is behind",
+            &[(5, true), (1 << 32, true), (5, false), (6, false), ((1 << 32) - W, true), ((1 << 32) - W - 1, false)],
+        ),
+        (
+            "beyond the limit nothing moves",
+            &[
+                (1, true),
+                (R, false),
+                (u64::MAX, false),
+                (1, false),
+                (2, true),
+                (R - 1, true),
+                (R, false),
+                (R - 1 - W, true),
+                (3, false),
+            ],
+        ),
+    ];
+    for (what, row) in rows {
+        let window = ReplayWindow::new();
+        for (place, &(counter, expected)) in row.iter().enumerate() {
+            assert_eq!(window.accept(counter), expected, "{what}: {counter}, number {place}");
+        }
+    }
+}
+
+/// From the greatest downwards to the last that fits, then the one that does not, at starts all over a ring's words.
+#[test]
+fn a_whole_window_backwards_ends_at_its_edge() {
+    for start in [0, 1, 63, 64, 65, 4096, REPLAY_WINDOW_BITS - 1, REJECT_AFTER_MESSAGES - 2 - REPLAY_WINDOW_USABLE] {
+        let window = ReplayWindow::new();
+        for counter in (start + 1..=start + 1 + REPLAY_WINDOW_USABLE).rev() {
+            assert!(window.accept(counter), "{counter} from {start}");
+        }
+        assert!(!window.accept(start), "{start} is too old");
+        assert!(!window.accept(start + 1), "{start} + 1 is there");
+    }
+}
+
 /// Refuses what it has, what is more than the window behind the greatest, and what is beyond the limit.
 #[derive(Default)]
 struct Oracle {
