@@ -1,6 +1,6 @@
-# make setup | build | demo | test | test-long | figures | clean
+# make setup | build | demo | test | test-long | figures | fuzz | clean
 
-.PHONY: setup build demo test test-long figures clean
+.PHONY: setup build demo test test-long figures fuzz clean
 
 # What is missing on this machine; nothing the second time.
 setup:
@@ -26,6 +26,10 @@ test-long:
 # What it can do, in numbers: a table, and target/figures.json. They are worth what else the machine does meanwhile.
 figures: setup
 	cargo bench --locked --bench figures
+
+# Five minutes of libFuzzer for each parser, on nightly; FUZZ_SECONDS=60 makes it shorter.
+fuzz:
+	@tests/fuzz/run.sh $${FUZZ_SECONDS:-300}
 
 clean:
 	cargo clean

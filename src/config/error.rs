@@ -19,7 +19,8 @@ impl fmt::Display for Place {
         match self {
             Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) => f.write_str(name),
+            // Whoever started the program chose it: no terminal is to take it for an order.
+            Self::Variable(name) => write!(f, "{}", name.escape_debug()),
         }
     }
 }
@@ -144,6 +145,13 @@ mod tests {
             error.to_string(),
             "culvert.toml:12: [cores] io: core 7 does not exist; this machine has cores 0-1. Name cores out of those."
         );
+    }
+
+    #[test]
+    fn a_variable_with_control_characters_is_escaped() {
+        let place = Place::Variable("CULVERT__CORES__\u{1b}[2J\u{7f}".into());
+        assert_eq!(place.to_string(), "CULVERT__CORES__\\u{1b}[2J\\u{7f}");
+        assert_eq!(Place::Variable("CULVERT__CORES__IO".into()).to_string(), "CULVERT__CORES__IO");
     }
 
     #[test]

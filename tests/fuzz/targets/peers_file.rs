@@ -1,0 +1,83 @@
+//! Peers files: what is taken comes back when it is written as `wg showconf` would; what is refused has a place and a
+//! mend, and no message shows a key.
+
+use super::config::fit_for_people;
+use culvert::config::keys::to_base64;
+use culvert::config::peers_file::parse;
+use culvert::config::{ConfigError, Place};
+use culvert::control::change::ChangeSet;
+use std::fmt::Write;
+
+pub(crate) fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match parse(text, "wg0.conf") {
+        Err(error) => refused(&error, text),
+        Ok(parsed) => {
+            for warning in &parsed.warnings {
+                let said = warning.to_string();
+                fit_for_people(&said);
+                no_secret(&said, text);
+            }
+            let written = written(&parsed.changes);
+            let again = parse(&written, "wg0.conf").unwrap_or_else(|error| panic!("{error}\n{written}"));
+            assert_eq!(self::written(&again.changes), written);
+            assert!(parsed.changes.replace_peers && again.changes.replace_peers);
+        }
+    }
+}
+
+fn refused(error: &ConfigError, text: &str) {
+    let said = error.to_string();
+    assert!(!error.what().is_empty() && !error.mend().is_empty(), "no mend: {said}");
+    if let Place::Line(_, line) = error.place() {
+        assert!((1..=text.lines().count() + 1).contains(&(*line as usize)), "line {line}: {said}");
+    }
+    fit_for_people(&said);
+    no_secret(&said, text);
+}
+
+/// What stands at a secret's key is never repeated.
+fn no_secret(said: &str, text: &str) {
+    for (key, value) in text.lines().filter_map(|line| line.split('#').next()?.split_once('=')) {
+        let secret = ["PrivateKey", "PresharedKey"].iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
+        // Shorter ones can be part of any sentence.
+        if secret && value.trim().len() >= 32 {
+            assert!(!said.contains(value.trim()), "{said}");
+        }
+    }
+}
+
+/// The change as `wg showconf` writes an interface.
+fn written(changes: &ChangeSet) -> String {
+    let mut text = String::from("[Interface]\n");
+    if let Some(key) = &changes.private_key {
+        writeln!(text, "PrivateKey = {}", to_base64(key.bytes())).unwrap();
+    }
+    if let Some(port) = changes.listen_port {
+        writeln!(text, "ListenPort = {port}").unwrap();
+    }
+    if let Some(mark) = changes.fwmark {
+        writeln!(text, "FwMark = 0x{mark:x}").unwrap();
+    }
+    for peer in &changes.peers {
+        assert!(peer.replace_allowed_ips && !peer.remove && !peer.update_only);
+        writeln!(text, "\n[Peer]").unwrap();
+        if let Some(name) = &peer.name {
+            writeln!(text, "# friendly_name = {name}").unwrap();
+        }
+        writeln!(text, "PublicKey = {}", to_base64(&peer.public_key)).unwrap();
+        let psk = peer.preshared_key.as_ref().unwrap();
+        if !psk.is_zero() {
+            writeln!(text, "PresharedKey = {}", to_base64(psk.bytes())).unwrap();
+        }
+        let prefixes: Vec<String> = peer.allowed_ips.iter().map(|allowed| allowed.prefix.to_string()).collect();
+        assert!(peer.allowed_ips.iter().all(|allowed| !allowed.remove && allowed.prefix == allowed.prefix.trunc()));
+        writeln!(text, "AllowedIPs = {}", prefixes.join(", ")).unwrap();
+        if let Some(endpoint) = peer.endpoint {
+            assert_ne!(endpoint.port(), 0);
+            writeln!(text, "Endpoint = {endpoint}").unwrap();
+        }
+        writeln!(text, "PersistentKeepalive = {}", peer.persistent_keepalive.unwrap()).unwrap();
+    }
+    text
+}
