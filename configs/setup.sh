@@ -54,7 +54,15 @@ check_rust() {
     [ "$oldest" = "$RUST" ] || fail "Rust $has is too old: culvert needs $RUST (rustup update stable)"
 }
 
+# What one live test each needs, which is skipped with a loud line without it.
+test_packages() {
+    if command -v tshark >/dev/null || ! may_be_root; then return 0; fi
+    say "installs tshark"
+    apt_install tshark || { as_root apt-get -q update && apt_install tshark; } || say "tshark could not be installed"
+}
+
 test_tools() {
+    test_packages
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked

@@ -17,6 +17,10 @@ struct Arguments {
     /// The configuration; conf.d/*.toml beside it and CULVERT__SECTION__KEY variables go over it.
     #[arg(long, value_name = "FILE", default_value = "/etc/culvert/culvert.toml")]
     config: PathBuf,
+
+    /// Append the keys of all sessions to this file, in the form of Wireshark's wg.keylog_file: who has it reads all.
+    #[arg(long, value_name = "FILE")]
+    key_log: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -28,7 +32,7 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    match run(&arguments.config) {
+    match run(&arguments.config, arguments.key_log.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -39,11 +43,11 @@ fn main() -> ExitCode {
 }
 
 /// Runs the gateway until a signal ends it. Returns whether every packet was accounted for.
-fn run(file: &Path) -> Result<bool, StartError> {
+fn run(file: &Path, key_log: Option<&Path>) -> Result<bool, StartError> {
     let config = load(file)?;
     // Caught from here on, so that a signal during the start ends it cleanly.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(StartError::Signals)?;
-    let gateway = Gateway::start(&config)?;
+    let gateway = Gateway::start(&config, key_log)?;
     let _without_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("READY");
     if let Some(signal) = signals.forever().next() {

@@ -1,13 +1,14 @@
 //! What the control threads share among themselves.
 
 pub use super::environment::Environment;
+use super::key_log::KeyLog;
 use super::record::{Directory, PeerRecord, PeerState};
 use crate::frame::PacketPool;
 use crate::noise::Identity;
 use crate::queue::{Graveyard, Reader};
 use crate::shared::{PeerFlow, Shared};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// A handshake that is to be started.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Context<A: PacketPool> {
     pub requests: Vec<SyncSender<Request>>,
     /// Clocks and randomness.
     pub environment: Environment,
+    /// Where handshake threads write the keys of sessions; not set, as always but for debugging: nowhere.
+    pub key_log: OnceLock<KeyLog>,
 }
 
 impl<A: PacketPool> Context<A> {
@@ -43,7 +46,7 @@ impl<A: PacketPool> Context<A> {
     pub fn within(environment: Environment, shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
         let directory = Directory::new(shared.tunnels.len());
         let identities = shared.tunnels.iter().map(|_| RwLock::new(None)).collect();
-        Self { shared, directory, identities, requests, environment }
+        Self { shared, directory, identities, requests, environment, key_log: OnceLock::new() }
     }
 
     /// The key of an interface now.

@@ -3,6 +3,7 @@
 //! Messages are sorted first ([`super::triage`]), many a turn; curve operations are for one message a turn, and for one initiation of ours.
 
 use super::context::{Context, Request};
+use super::key_log::Drawn;
 use super::output::{HANDSHAKE_TOS, Hands, Output};
 use super::record::{PeerRecord, PeerState};
 use super::triage::{Sorted, Triage};
@@ -176,12 +177,14 @@ impl<A: PacketPool> Turn<'_, A> {
         state.last_timestamp = Some(accepted.timestamp());
         state.last_consumed_ms = Some(self.now_ms);
         let psk = state.preshared_key.bytes();
-        let random = &mut |bytes: &mut [u8]| environment.random(bytes);
+        let mut drawn = Drawn::new(self.context.key_log.get());
+        let random = &mut |bytes: &mut [u8]| drawn.note(bytes, environment);
         let answer = state.handshake.respond(statics, accepted, psk, index, self.now_ms, random);
         let Ok((response, secrets)) = answer else {
             self.context.shared.index.cancel(index);
             return None;
         };
+        drawn.write(identity, &record.public_key, psk);
         self.install(&record, identity, flow, state, secrets)?;
         if let Some(endpoint) = self.hands.shared.endpoint(meta) {
             flow.set_endpoint(Some(&endpoint));
@@ -270,12 +273,14 @@ impl<A: PacketPool> Turn<'_, A> {
         let index = self.context.shared.index.reserve(self.hands.reader, record.flow, || environment.random_index())?;
         let statics = state.statics.as_ref()?;
         let time = Tai64N::from_unix(environment.wall_clock()).later_than(state.last_timestamp_sent);
-        let random = &mut |bytes: &mut [u8]| environment.random(bytes);
+        let mut drawn = Drawn::new(self.context.key_log.get());
+        let random = &mut |bytes: &mut [u8]| drawn.note(bytes, environment);
         let message = state.handshake.create_initiation(&identity, statics, index, time, self.now_ms, random);
         let Ok(message) = message else {
             self.context.shared.index.cancel(index);
             return None;
         };
+        drawn.write(&identity, &record.public_key, state.preshared_key.bytes());
         state.last_timestamp_sent = Some(time);
         state.pending_index = Some(index);
         state.timers.initiation_sent(self.now_ms, request.retry, |bound| environment.jitter(bound));

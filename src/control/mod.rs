@@ -7,6 +7,7 @@ mod errors;
 mod fragments;
 pub mod handshake;
 pub mod interface;
+pub mod key_log;
 pub mod limiter;
 pub mod load;
 pub mod neighbour;

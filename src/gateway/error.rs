@@ -69,6 +69,14 @@ pub enum StartError {
         /// What is wrong.
         error: std::io::Error,
     },
+    /// The key log.
+    #[error("--key-log {}: {error}. Name a file of its own, no link, that this user may write", path.display())]
+    KeyLog {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        error: std::io::Error,
+    },
     /// The signal handlers.
     #[error("signals: {0}")]
     Signals(std::io::Error),

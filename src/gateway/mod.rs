@@ -14,12 +14,14 @@ use crate::aead::Backend;
 use crate::config::{self, Config, Interface as InterfaceConfig};
 use crate::control::change::ChangeSet;
 use crate::control::interface::{ChangeError, Interface, WgDevice, Writer};
+use crate::control::key_log::KeyLog;
 use crate::control::uapi::UapiServer;
 use crate::datapath::Stop;
 use crate::dpdk::{Eal, Pool, Port};
 use crate::queue::sync::Arc;
 use plan::Plan;
 use socket::ControlSocket;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tables::Tables;
 use threads::{Starter, Threads};
@@ -44,12 +46,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Builds and starts a gateway of a checked configuration; returns when packets flow. Main thread.
+    /// Builds and starts a gateway of a checked configuration; returns when packets flow. With a key log it writes the
+    /// keys of all sessions there. Main thread.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
-        Self::build(config, None)
+    pub fn start(config: &Config, key_log: Option<&Path>) -> Result<Self, StartError> {
+        Self::build(config, key_log, None)
     }
 
     /// The same on an EAL that runs already, for harnesses whose ports are memory wires. Main thread.
@@ -57,15 +60,16 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub fn start_on(eal: &Eal, config: &Config) -> Result<Self, StartError> {
-        Self::build(config, Some(eal.clone()))
+        Self::build(config, None, Some(eal.clone()))
     }
 
-    fn build(config: &Config, eal: Option<Eal>) -> Result<Self, StartError> {
+    fn build(config: &Config, key_log: Option<&Path>, eal: Option<Eal>) -> Result<Self, StartError> {
         let began = Instant::now();
         // All that can be wrong in files is found before anything is touched.
         let changes = config.interfaces.iter().map(|interface| changes(config, interface)).collect::<Result<_, _>>()?;
         let backend = backend(config)?;
         let plan = Plan::new(config)?;
+        let key_log = key_log.map(open_key_log).transpose()?;
 
         let eal = match eal {
             Some(eal) => eal,
@@ -76,6 +80,10 @@ impl Gateway {
         let layout = plan.configure(config, &mut ports, &pool)?;
 
         let (tables, seats) = Tables::new(config, &ports, &pool, &plan)?;
+        if let Some(key_log) = key_log {
+            // It is set once; no thread runs yet.
+            let _first = tables.context.key_log.set(key_log);
+        }
         apply(config, &tables, changes)?;
         let uapi = bind(config, &tables)?;
         let stop = Arc::new(Stop::default());
@@ -124,6 +132,12 @@ impl Gateway {
         drop(ports);
         report.farewell()
     }
+}
+
+fn open_key_log(path: &Path) -> Result<KeyLog, StartError> {
+    let log = KeyLog::open(path).map_err(|error| StartError::KeyLog { path: path.into(), error })?;
+    tracing::warn!("the key log is on: whoever reads {} reads all that the tunnels carry", path.display());
+    Ok(log)
 }
 
 /// The private key, the port and the peers of an interface, as one change.

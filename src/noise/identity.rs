@@ -34,6 +34,11 @@ impl Identity {
         &self.public
     }
 
+    /// Our private key, for the key log alone.
+    pub(crate) fn private_key(&self) -> Secret {
+        Secret::new(self.secret.to_bytes())
+    }
+
     /// Whether a message of the length of an initiation or a response carries the mac1 that belongs to us. Constant
     /// time, no curve operation: the first thing that is asked of such a message. `false` for every other length.
     pub fn check_mac1(&self, message: &[u8]) -> bool {

@@ -10,6 +10,7 @@ mod client;
 mod crowd;
 mod forge;
 mod harness;
+mod key_log;
 mod packets;
 mod ports;
 mod roles;

@@ -35,6 +35,13 @@ pub(crate) fn bench(clients: u8) -> Bench {
     start(lab, &Options::default(), &peers)
 }
 
+/// The same, with a gateway of other options.
+pub(crate) fn bench_with(clients: u8, options: impl FnOnce(&Lab) -> Options) -> Bench {
+    let lab = Lab::new(clients).unwrap();
+    let (peers, options) = (peers(&lab), options(&lab));
+    start(lab, &options, &peers)
+}
+
 /// A lab with a gateway that knows these peers.
 pub(crate) fn start(lab: Lab, options: &Options, peers: &[Peer]) -> Bench {
     let gateway = Gateway::start(&lab, &programs(), options, peers).unwrap();

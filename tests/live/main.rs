@@ -16,6 +16,7 @@ mod device;
 mod errors;
 mod garbage;
 mod interfaces;
+mod key_log;
 mod keys;
 mod matrix;
 mod mistakes;

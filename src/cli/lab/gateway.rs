@@ -65,6 +65,8 @@ pub struct Options {
     pub second: Option<Second>,
     /// The outer port's VLAN.
     pub vlan: u16,
+    /// Where the keys of sessions are written to; `None`: nowhere.
+    pub key_log: Option<PathBuf>,
 }
 
 /// A second interface beside the first, with a key of its own ([`Lab::second_keys`]).
@@ -87,6 +89,7 @@ impl Default for Options {
             interface: String::new(),
             second: None,
             vlan: 0,
+            key_log: None,
         }
     }
 }
@@ -214,7 +217,10 @@ impl Gateway {
         let log = lab.file("culvertd.log");
         let _ = std::fs::remove_file(&log);
         let (program, file) = (programs.culvertd.to_string_lossy(), config.to_string_lossy());
-        let process = lab.gateway.start("culvertd", &[&program, "--config", &file], &log)?;
+        let mut command = vec![&*program, "--config", &*file];
+        let key_log = options.key_log.as_ref().map(|path| path.to_string_lossy());
+        key_log.iter().for_each(|path| command.extend(["--key-log", &**path]));
+        let process = lab.gateway.start("culvertd", &command, &log)?;
         let socket = lab.file("culvert.sock");
         let mut gateway = Self { process, programs: programs.clone(), interface, second, socket, pool_at_start: 0 };
         gateway.process.wait_for("started in", START)?;
@@ -312,6 +318,11 @@ impl Gateway {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.process.runs()
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.process.said()
     }
 
     /// Its process id.
