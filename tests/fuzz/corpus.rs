@@ -1,7 +1,7 @@
 //! The fuzzers' bodies as an ordinary test: each over its checked-in corpus, then over ten thousand changed inputs that
 //! are the same in every run. `tests/fuzz/run.sh` searches on with libFuzzer.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[expect(dead_code, reason = "shared with the tests of the gateway")]
 #[path = "../gateway/client.rs"]
