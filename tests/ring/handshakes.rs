@@ -54,8 +54,10 @@ impl Peers {
         self.0.iter().map(frame).collect()
     }
 
-    /// Lets each ask once. Returns the handshake thread's answers per second of its CPU time.
+    /// Lets each ask once, when the thread is no longer under the load of what came before. Returns its answers per second of its CPU
+    /// time.
     pub fn ask(&self, rig: &mut Rig, seconds: u64) -> f64 {
+        std::thread::sleep(Duration::from_millis(2 * culvert::control::load::AFTERMATH_MS));
         let mut frames = self.initiations(seconds).into_iter();
         let (count, before, began) = (self.0.len() as u64, cpu_time("handshake-0"), Instant::now());
         let (mut sent, mut answered) = (0, 0);
