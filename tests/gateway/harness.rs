@@ -87,17 +87,30 @@ pub(crate) struct Options {
 
 /// While it is shut, who sends through it stands still.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<Passage>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Passage {
+    shut: bool,
+    /// How many stand before it.
+    waiting: u32,
+}
 
 impl Gate {
     pub(crate) fn set(&self, shut: bool) {
-        *self.0.0.lock().unwrap() = shut;
+        self.0.0.lock().unwrap().shut = shut;
         self.0.1.notify_all();
     }
 
+    /// Whether somebody stands before it.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.0.0.lock().unwrap().waiting > 0
+    }
+
     fn pass(&self) {
-        let shut = self.0.0.lock().unwrap();
-        drop(self.0.1.wait_while(shut, |shut| *shut).unwrap());
+        let mut passage = self.0.0.lock().unwrap();
+        passage.waiting += 1;
+        self.0.1.wait_while(passage, |passage| passage.shut).unwrap().waiting -= 1;
     }
 }
 

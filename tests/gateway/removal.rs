@@ -127,7 +127,7 @@ fn a_sealed_chunk_whose_turn_has_not_come_is_dropped_as_peer_gone() {
     gate.set(true);
     let gw = Running::start(gw);
     let queued = || gw.shared.flows.get(&domain.register().unwrap(), flow).map(|f| f.queued(Dir::Egress));
-    gw.wait("a chunk for each worker", || queued() == Some(200 - 2 * 64));
+    gw.wait("a chunk for each worker", || queued() == Some(200 - 2 * 64) && gate.is_reached());
     let remove = PeerChange { public_key: client.key(), remove: true, ..PeerChange::default() };
     let interface = Arc::clone(&gw.interface);
     let change = ChangeSet { peers: vec![remove], ..ChangeSet::default() };
