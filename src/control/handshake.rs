@@ -98,7 +98,12 @@ impl<A: PacketPool> HandshakeThread<A> {
         if let Some(request) = request {
             turn.initiate(&request);
         }
-        counters.curve_operations.add(dh_count() - before);
+        let curve_operations = dh_count() - before;
+        counters.curve_operations.add(curve_operations);
+        if curve_operations > 0 {
+            // Secrets moved by value on their way into a keypair; the frames that they were in lie below this one.
+            wipe_stack();
+        }
         self.reader.quiescent();
         self.graves.sweep();
         worked
@@ -147,7 +152,8 @@ impl<A: PacketPool> Turn<'_, A> {
         self.hands.counters.drop_packet(reason, packet);
     }
 
-    /// One message that was sorted: its mac1 is good. `None`: it is refused.
+    /// One message that was sorted: its mac1 is good. `None`: it is refused. Never inlined, for `wipe_stack` after it.
+    #[inline(never)]
     fn message(&mut self, packet: &A::Packet) -> Option<()> {
         let identity = self.context.identity(packet.meta().tunnel)?;
         let (data, meta) = (packet.data(), packet.meta());
@@ -253,7 +259,8 @@ impl<A: PacketPool> Turn<'_, A> {
         self.context.directory.by_flow(flow).filter(|record| record.tunnel == meta.tunnel)
     }
 
-    /// Starts a handshake, unless one was sent within 5 s (PROTOCOL A4).
+    /// Starts a handshake, unless one was sent within 5 s (PROTOCOL A4). Never inlined, as above.
+    #[inline(never)]
     fn initiate(&mut self, request: &Request) -> Option<()> {
         let record = &request.record;
         let identity = self.context.identity(record.tunnel)?;
@@ -317,8 +324,6 @@ impl<A: PacketPool> Turn<'_, A> {
         }
         self.context.sweep(state, flow, self.hands.reader, self.graves);
         state.timers.session_derived(self.now_ms);
-        // The secrets moved by value; what the moves left on the stack goes now.
-        wipe_stack();
         Some(())
     }
 

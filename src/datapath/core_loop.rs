@@ -3,6 +3,7 @@
 use super::crypto_worker::Turn;
 use super::{Counters, CryptoWorker, ErrorBudget, Io, Shared, Tx};
 use crate::frame::PacketPool;
+use crate::noise::wipe_stack;
 use crate::queue::{
     Reader,
     sync::{Arc, AtomicU8, Ordering},
@@ -101,6 +102,10 @@ impl<A: PacketPool> Core<A> {
             }
             std::hint::spin_loop();
             quiet_turns = quiet_turns.wrapping_add(1);
+            if quiet_turns == LOOK_EVERY {
+                // Ciphers leave keys on the stack. Under load the next packet's keys lie over them; here they would stay.
+                wipe_stack();
+            }
             if self.idle == Idle::Adaptive && quiet_turns.is_multiple_of(LOOK_EVERY) {
                 let since = *quiet_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= PATIENCE {
@@ -111,7 +116,8 @@ impl<A: PacketPool> Core<A> {
     }
 
     /// One turn of the loop: receive and hand off, then cipher and release, then send. Returns how many packets it moved.
-    /// Public for harnesses that drive a core themselves.
+    /// Public for harnesses that drive a core themselves. Never inlined: what it leaves on the stack lies below its caller's wiping.
+    #[inline(never)]
     pub fn turn(&mut self, receive: bool) -> usize {
         let turn = Turn {
             shared: &*self.shared,

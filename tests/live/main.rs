@@ -19,6 +19,7 @@ mod interfaces;
 mod key_log;
 mod keys;
 mod matrix;
+mod memory;
 mod mistakes;
 mod order;
 #[expect(dead_code, reason = "the gateway's tests need more of it")]
