@@ -7,6 +7,10 @@
 //! ```
 //!
 //! What has to hold is in `watch.rs` (at every packet), `story.rs` (in the end), and in the harness (the two laws).
+//! That it bites was tried by taking out of culvert, one at a time: the check for a newer timestamp ("answers an initiation twice"), the
+//! 5 s between initiations, T3 ("a packet is lost"), confirming, the replay window ("delivered twice"), the age of sessions, T2 ("without
+//! an answer"), giving up ("still tries"), the source check ("in another's name"), T4 ("keys outlive"), making way for the other session
+//! ("lost"), timestamps that grow, keepalives that are no data ("not silent"), sweeping ("4 keypairs"), roaming by data. Each is found.
 //! A run that fails says how to see it again: `CULVERT_SIM_SEED=… cargo nextest run --test sim -E 'test(replay)' --no-capture`.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]

@@ -7,7 +7,7 @@ use culvert::control::load::AFTERMATH_MS;
 use culvert::session::limits::{
     KEEPALIVE_TIMEOUT_MS, MAX_TIMER_HANDSHAKES, REJECT_AFTER_TIME_MS, REKEY_TIMEOUT_JITTER_MAX_MS, REKEY_TIMEOUT_MS,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a tick of the timing wheel may add to a deadline, ms.
 const TICK_MS: u64 = 17;
@@ -72,6 +72,8 @@ pub(crate) struct Watch {
     seals: HashMap<(usize, u32), Key>,
     /// By gateway and local index.
     opens: HashMap<(usize, u32), u64>,
+    /// Initiations that were answered, by gateway and the initiator's index.
+    answered: HashSet<(usize, u32)>,
     /// When which gateway was last flooded.
     flooded: HashMap<usize, u64>,
     /// Answers to strangers that it may still give.
@@ -97,6 +99,8 @@ impl Watch {
             (1, 148) => self.initiates(from, to, now),
             (2, 92) => {
                 self.responses += 1;
+                let fresh = self.answered.insert((from, word(payload, 8)));
+                assert!(fresh, "{from} answers an initiation of {to} twice");
                 self.seals.insert((from, word(payload, 8)), Key { made: now, next: 0 });
                 self.opens.insert((from, word(payload, 4)), now);
                 self.side(from, to).last_response = Some(now);
@@ -168,10 +172,16 @@ impl Watch {
     pub(crate) fn restarts(&mut self, at: usize) {
         self.seals.retain(|(node, _), _| *node != at);
         self.opens.retain(|(node, _), _| *node != at);
+        self.forgets_answers(at);
+    }
+
+    /// A gateway forgot a peer's timestamps: it may answer again what it answered.
+    pub(crate) fn forgets_answers(&mut self, at: usize) {
+        self.answered.retain(|(node, _)| *node != at);
     }
 
     /// A gateway gives a packet to its host because of the datagram that just came (`None`: none came).
-    pub(crate) fn delivers(&mut self, at: usize, packet: &[u8], cause: Option<&Flight>, now: u64, clock: u64) {
+    pub(crate) fn delivers(&mut self, at: usize, packet: &[u8], cause: Option<&Flight>, now: u64, clock: u64) -> usize {
         let cause = cause.expect("a packet is delivered though nothing came");
         assert!(cause.intact && cause.payload[0] == 4, "a packet is delivered for a datagram that is no data");
         let made = self.opens[&(at, word(&cause.payload, 4))];
@@ -189,6 +199,7 @@ impl Watch {
         sent.delivered = Some(now);
         let from = sent.from;
         self.side(at, from).answer_before.get_or_insert(clock + KEEPALIVE_TIMEOUT_MS + TICK_MS);
+        from
     }
 
     /// So many strangers initiate.

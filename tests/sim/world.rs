@@ -9,6 +9,7 @@ use culvert::control::change::{PeerChange, SecretKey};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 
 /// Initiations of a flood: more than may wait (512), by what is served until the last is there.
 const FLOOD: u16 = 640;
@@ -125,7 +126,12 @@ impl World {
             if is_error(&packet) {
                 continue;
             }
-            self.watch.delivers(number, &packet, cause, self.now, clock);
+            let from = self.watch.delivers(number, &packet, cause, self.now, clock);
+            assert_eq!(
+                self.endpoint(number, from),
+                cause.map(|flight| flight.source),
+                "it sends to where data came from"
+            );
         }
         for datagram in datagrams {
             if datagram.to.ip() == addr(STRANGERS) {
@@ -240,16 +246,23 @@ impl World {
     fn peer_key(&mut self, at: usize, of: usize) {
         let clock = self.nodes[at].boottime(self.now);
         self.watch.begins_anew(at, of, clock);
+        self.watch.forgets_answers(at);
         let key = self.nodes[of].key;
         self.touch(at, None, |node| node.replace_key(of, key));
     }
 
     /// Whether `at` sends to where `of` is.
     pub(crate) fn knows(&self, at: usize, of: usize) -> bool {
+        self.endpoint(at, of).is_some_and(|endpoint| self.network.is_at(endpoint) == Some(of))
+    }
+
+    /// Where `at` sends to for `of`.
+    fn endpoint(&self, at: usize, of: usize) -> Option<SocketAddr> {
         let node = &self.nodes[at];
-        let record = node.gateway.context.directory.by_key(0, &Node::public_key(&self.nodes[of].key)).unwrap();
-        let flow = node.gateway.shared.flows.get(&node.gateway.cores[0].reader, record.flow).unwrap();
-        flow.endpoint().is_some_and(|endpoint| self.network.is_at(endpoint.remote) == Some(of))
+        let known = node.peers.iter().find(|peer| peer.number == of)?;
+        let record = node.gateway.context.directory.by_key(0, &Node::public_key(&known.key))?;
+        let flow = node.gateway.shared.flows.get(&node.gateway.cores[0].reader, record.flow)?;
+        flow.endpoint().map(|endpoint| endpoint.remote)
     }
 
     /// The weather is the same everywhere from now on.
