@@ -1,7 +1,7 @@
 //! Others' WireGuard against culvertd: each with culvertd as responder and as initiator, over IPv4 and IPv6, with and
 //! without a preshared key. All are clients of one gateway. Lines that begin with `|` are shown by `tests/run.sh`.
 
-use crate::bench::{Bench, start};
+use crate::bench::{Bench, start, witness};
 use crate::tools;
 use culvert::cli::lab::{
     Client, ClientOptions, HOST_V4, HOST_V6, Implementation, Lab, LabError, Namespace, Options, Peer, Result, ensure,
@@ -133,7 +133,8 @@ fn at(address: &str, port: u16) -> SocketAddr {
 
 fn pings(from: &Namespace, to: &str) -> Result<()> {
     let counted = ping(from, to, 3, Duration::from_millis(20), &[])?;
-    counted.all().map_err(|error| LabError::new(format!("{} → {to}", from.name()), error))
+    // What the gateway counted so far tells whether the loss was its own.
+    counted.all().map_err(|error| LabError::new(format!("{} → {to}", from.name()), format!("{error}; {}", witness())))
 }
 
 /// When the gateway had its last handshake with a client, since 1970; zero if never.
