@@ -208,7 +208,7 @@ impl Reader<'_> {
         };
         let at = self.line(name.span().start);
         let name = read_name(&plain(name.get_ref())).map_err(|fault| {
-            let mend = fault.mend.unwrap_or_default();
+            let mend = fault.mend.unwrap_or_else(|| "Write name = \"one\"".into());
             ConfigError::new(at.clone(), format!("{header} name"), fault.what, mend)
         })?;
         let entry = (section.name, name);
