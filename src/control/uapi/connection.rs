@@ -146,6 +146,8 @@ impl Connection {
             self.bound_large_bodies(context);
             let Some(operation) = operation else { continue };
             let next = self.answer(context, operation);
+            // Moving a change leaves its private key there, and the next change's unused bytes would take it to the heap.
+            crate::noise::wipe_stack();
             if next == Next::Close {
                 return Next::Close;
             }

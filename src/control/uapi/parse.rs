@@ -289,10 +289,15 @@ impl Parser {
         if key == b"public_key" {
             return self.begin_peer(value);
         }
-        match self.change.peers.last_mut() {
+        let taken = match self.change.peers.last_mut() {
             Some(peer) => peer_line(peer, key, value),
             None => device_line(&mut self.change, key, value),
+        };
+        if matches!(key, b"private_key" | b"preshared_key") {
+            // What is made on the stack next may be moved with what lies under its unused bytes.
+            crate::noise::wipe_stack();
         }
+        taken
     }
 
     fn begin_peer(&mut self, value: &[u8]) -> Result<(), Reason> {
@@ -309,6 +314,8 @@ impl Parser {
     }
 }
 
+/// Never inlined, so that what it leaves on the stack lies below the caller's wiping.
+#[inline(never)]
 fn device_line(change: &mut ChangeSet, key: &[u8], value: &[u8]) -> Result<(), Reason> {
     match key {
         b"private_key" => change.private_key = Some(secret(value, "private_key")?),
@@ -320,6 +327,8 @@ fn device_line(change: &mut ChangeSet, key: &[u8], value: &[u8]) -> Result<(), R
     Ok(())
 }
 
+/// Never inlined, as above.
+#[inline(never)]
 fn peer_line(peer: &mut PeerChange, key: &[u8], value: &[u8]) -> Result<(), Reason> {
     match key {
         b"remove" => peer.remove = truth(value, "remove")?,
