@@ -36,7 +36,7 @@ fn peers_come_and_go_under_load() {
     let rounds = AtomicU32::new(0);
     let folder = rig.folder.path().to_owned();
     let [mut inward, mut nonces] = [(); 2].map(|()| [(); 2].map(|()| Order::new(2)));
-    let mut initiations = 0;
+    let (mut initiations, mut unreachable) = (0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // Also when it panics: the other thread must not wait for it.
@@ -78,6 +78,8 @@ fn peers_come_and_go_under_load() {
                     initiations += 1;
                 }
             },
+            // The host hears that a guest is gone.
+            (false, Seen::Frame(frame)) if frame[23] == 1 => unreachable += 1,
             (false, Seen::Frame(frame)) => {
                 inward[usize::from(frame[29]) - 1].saw(queue, u64::from(tag(&frame[14..])));
             }
@@ -86,7 +88,7 @@ fn peers_come_and_go_under_load() {
         rig.drain(&mut see);
     });
     assert_eq!(rounds.load(Ordering::Relaxed), ROUNDS);
-    assert!(initiations > 0);
+    assert!(initiations > 0 && unreachable > 0, "{initiations} initiations, {unreachable} errors");
     for peer in 0..2 {
         assert!(inward[peer].count > 1000 && nonces[peer].count > 1000, "{:?}", rig.account());
     }
