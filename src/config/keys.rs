@@ -50,7 +50,7 @@ pub fn read(path: &Path, credentials: Option<&Path>) -> Result<SecretKey, Config
             format!("this is not a private key: {} characters, where a key has {KEY_TEXT_LEN}", text.chars().count())
         }
         Ok(text) => match from_base64(text) {
-            Some(key) => return Ok(SecretKey::new(*key)),
+            Some(key) => return Ok(SecretKey::new(&key)),
             None => "this is not a private key: it is not the base64 of 32 bytes".into(),
         },
         Err(_) => "this is not a private key: it is not text".into(),

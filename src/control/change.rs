@@ -4,25 +4,31 @@ use ipnet::IpNet;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
-/// 32 secret bytes, zeroed on drop; it has no `Debug` of its own bytes.
-#[derive(Clone)]
-pub struct SecretKey(Zeroizing<[u8; 32]>);
+/// 32 secret bytes, zeroed on drop; it has no `Debug` of its own bytes. They have one place on the heap: a key that moved by value would
+/// leave a copy wherever it was, and nobody wipes those. All zero ("no key") takes none.
+#[derive(Clone, Default)]
+pub struct SecretKey(Option<Box<Zeroizing<[u8; 32]>>>);
 
 impl SecretKey {
-    /// Takes the bytes over.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    /// A key of these bytes; the caller wipes his own.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        use subtle::ConstantTimeEq;
+        if bytes.ct_eq(&[0; 32]).into() {
+            return Self(None);
+        }
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        key.copy_from_slice(bytes);
+        Self(Some(key))
     }
 
     /// The bytes, for the code that uses the key.
     pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_ref().map_or(&[0; 32], |key| key)
     }
 
     /// All zero: "no key" in UAPI.
     pub fn is_zero(&self) -> bool {
-        use subtle::ConstantTimeEq;
-        self.0.ct_eq(&[0; 32]).into()
+        self.0.is_none()
     }
 }
 

@@ -90,7 +90,7 @@ impl Default for PeerState {
     fn default() -> Self {
         Self {
             statics: None,
-            preshared_key: SecretKey::new([0; 32]),
+            preshared_key: SecretKey::new(&[0; 32]),
             handshake: HandshakeState::default(),
             pending_index: None,
             keypairs: ArrayVec::new(),

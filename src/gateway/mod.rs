@@ -85,6 +85,8 @@ impl Gateway {
             let _first = tables.context.key_log.set(key_log);
         }
         apply(config, &tables, changes)?;
+        // Reading and moving the private keys left copies there.
+        crate::noise::wipe_stack();
         let uapi = bind(config, &tables)?;
         let stop = Arc::new(Stop::default());
         let report = Arc::new(Report::new(&tables, &pool));

@@ -116,7 +116,7 @@ fn a_whole_new_set_keeps_the_sessions_of_the_peers_that_it_names() {
 fn another_private_key_ends_sending_in_all_sessions() {
     let (mut gw, mut clients) = connected(2);
     // The second client's key becomes ours: it cannot be our peer any more.
-    let private_key = Some(SecretKey::new([2; 32]));
+    let private_key = Some(SecretKey::new(&[2; 32]));
     gw.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     assert_eq!(gw.interface.peers(), 1);
     assert_eq!(gw.context.identity(0).unwrap().public_key(), Identity::new(&[2; 32]).public_key());
@@ -130,7 +130,7 @@ fn another_private_key_ends_sending_in_all_sessions() {
     let initiation = clients[0].initiation();
     gw.silent(&[clients[0].frame(&initiation)], "bad_mac1");
     // Back again: a new handshake, and all is well.
-    let private_key = Some(SecretKey::new([0xaa; 32]));
+    let private_key = Some(SecretKey::new(&[0xaa; 32]));
     gw.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     gw.connect(&mut clients[0]);
     assert!(passes(&mut gw, &mut clients[0]));
@@ -142,12 +142,12 @@ fn another_private_key_ends_sending_in_all_sessions() {
 fn without_a_private_key_packets_wait_until_there_is_one() {
     let mut gw = Gateway::new();
     let client = Client::new(1);
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0; 32])), ..ChangeSet::default() }).unwrap();
     gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
     gw.lan(&tagged(HOST, &client.inner(), 1, 96));
     gw.settle();
     assert_eq!((gw.datagrams().len(), gw.shared.staged.held()), (0, 1));
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0xaa; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0xaa; 32])), ..ChangeSet::default() }).unwrap();
     gw.settle();
     assert_eq!(gw.datagrams().iter().map(|d| d.kind()).collect::<Vec<_>>(), [1]);
     gw.finish();

@@ -16,7 +16,7 @@ fn forged(payload: &[u8]) -> Vec<u8> {
 /// A gateway whose initiation to the client is under way, one packet waits, and that initiation.
 fn initiating(client: &Client) -> (Gateway, Vec<u8>) {
     let mut gw = Gateway::new();
-    let preshared_key = Some(SecretKey::new(client.psk));
+    let preshared_key = Some(SecretKey::new(&client.psk));
     gw.change_peer(PeerChange { endpoint: Some(client.at), preshared_key, ..peer(client) });
     gw.lan(&tagged(HOST, &client.inner(), 1, 96));
     gw.settle();

@@ -227,7 +227,7 @@ impl Gateway {
     pub(crate) fn seeded(options: &Options, private_key: [u8; 32], random: Random) -> Self {
         let mut gateway = Self::assemble(options, random);
         for tunnel in (0..).take(gateway.interfaces.len()) {
-            let private_key = Some(SecretKey::new(if tunnel == 0 { private_key } else { server_key(tunnel) }));
+            let private_key = Some(SecretKey::new(&if tunnel == 0 { private_key } else { server_key(tunnel) }));
             gateway.apply_to(tunnel, ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
         }
         gateway.settle();

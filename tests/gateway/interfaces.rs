@@ -115,7 +115,7 @@ fn a_session_is_unknown_on_another_interfaces_port() {
 fn a_response_counts_only_on_the_interface_that_asked() {
     let mut gw = two();
     // The same key on both: mac1 is good everywhere.
-    let private_key = Some(SecretKey::new(server_key(0)));
+    let private_key = Some(SecretKey::new(&server_key(0)));
     gw.apply_to(1, ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     let mut zero = client(1, 0);
     gw.change_peer(PeerChange { endpoint: Some(zero.at), ..peer(&zero) });
@@ -247,7 +247,7 @@ fn a_change_touches_its_own_interface_only() {
     let mut gw = two();
     let (mut zero, mut one) = (connected(&mut gw, 1, 0), connected(&mut gw, 2, 1));
     // A peer of wg1 has the key that becomes wg0's: it is no peer with itself there.
-    let private_key = Some(SecretKey::new([2; 32]));
+    let private_key = Some(SecretKey::new(&[2; 32]));
     gw.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     assert_eq!(gw.context.identity(1).unwrap().public_key(), Identity::new(&server_key(1)).public_key());
     assert_eq!(goes_to(&mut gw, &one.inner()), [(one.to, one.at)], "still a session");
@@ -340,7 +340,7 @@ fn another_interfaces_prefix_is_refused_and_nothing_changes() {
         ..PeerChange::default()
     };
     let taken = of(&["10.7.0.0/16", "10.1.0.1/32"]);
-    let private_key = Some(SecretKey::new([7; 32]));
+    let private_key = Some(SecretKey::new(&[7; 32]));
     let refused = gw.apply_to(1, ChangeSet { private_key, ..change(vec![taken]) });
     let (prefix, interface) = ("10.1.0.1/32".parse().unwrap(), "wg0".into());
     assert_eq!(refused, Err(ChangeError::PrefixTaken { prefix, interface, line: 12 }));

@@ -169,11 +169,11 @@ fn persistent_keepalive_waits_for_the_private_key() {
     use culvert::control::change::SecretKey;
     let mut gw = Gateway::new();
     let client = Client::new(1);
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0; 32])), ..ChangeSet::default() }).unwrap();
     gw.change_peer(PeerChange { endpoint: Some(client.at), persistent_keepalive: Some(25), ..peer(&client) });
     gw.pass_ms(60_000);
     assert!(kinds(&mut gw).is_empty());
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0xaa; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0xaa; 32])), ..ChangeSet::default() }).unwrap();
     gw.pass_ms(2_000);
     assert_eq!(kinds(&mut gw), [1]);
     gw.finish();

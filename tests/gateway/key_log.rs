@@ -25,7 +25,7 @@ fn sessions_of_both_roles_are_logged() {
     gateway.context.key_log.set(KeyLog::open(&path).unwrap()).unwrap();
     let mut client = Client::new(1);
     client.psk = PSK;
-    gateway.change_peer(PeerChange { preshared_key: Some(SecretKey::new(PSK)), ..peer(&client) });
+    gateway.change_peer(PeerChange { preshared_key: Some(SecretKey::new(&PSK)), ..peer(&client) });
 
     gateway.wan(&{
         let initiation = client.initiation();

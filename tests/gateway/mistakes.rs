@@ -156,7 +156,7 @@ fn a_forged_packet_confirms_no_session() {
 fn every_line_about_a_peer_changes_it_while_it_talks() {
     let (mut gw, mut client) = connected();
     let changes = [
-        PeerChange { preshared_key: Some(SecretKey::new([0; 32])), ..PeerChange::default() },
+        PeerChange { preshared_key: Some(SecretKey::new(&[0; 32])), ..PeerChange::default() },
         PeerChange { endpoint: Some(client.at), ..PeerChange::default() },
         PeerChange { persistent_keepalive: Some(0), ..PeerChange::default() },
         PeerChange { allowed_ips: vec![allow("10.70.0.0/16")], ..PeerChange::default() },

@@ -19,7 +19,7 @@ fn stranger(n: u32) -> PeerChange {
     let [_, a, b, c] = n.to_be_bytes();
     let allowed_ips =
         vec![allow(&format!("10.{}.{b}.{c}/32", 64 + a)), allow(&format!("fd02::{a:x}:{b:x}{c:02x}/128"))];
-    PeerChange { public_key, allowed_ips, preshared_key: Some(SecretKey::new([7; 32])), ..PeerChange::default() }
+    PeerChange { public_key, allowed_ips, preshared_key: Some(SecretKey::new(&[7; 32])), ..PeerChange::default() }
 }
 
 fn whole(strangers: u32, clients: &[PeerChange]) -> Vec<PeerChange> {

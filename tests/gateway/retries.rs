@@ -144,7 +144,7 @@ fn a_new_private_key_begins_anew_at_once() {
     let mut client = Client::new(1);
     let mut gw = waiting(&client);
     let old = gw.datagrams().remove(0);
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0xbb; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0xbb; 32])), ..ChangeSet::default() }).unwrap();
     gw.settle();
     let new = gw.datagrams();
     assert_eq!(new.iter().map(|d| d.kind()).collect::<Vec<_>>(), [1], "not put off by 5 s");
@@ -159,7 +159,7 @@ fn a_new_private_key_begins_anew_at_once() {
 #[test]
 fn the_same_private_key_again_changes_nothing() {
     let (mut gw, mut client) = responder();
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0xaa; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0xaa; 32])), ..ChangeSet::default() }).unwrap();
     gw.settle();
     send(&mut gw, &client, 1);
     let frame = client.data(&tagged(&client.inner(), HOST, 2, 96));

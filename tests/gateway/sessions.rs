@@ -222,7 +222,7 @@ fn a_preshared_key_counts_from_the_next_handshake_on() {
     gw.add(&client);
     gw.connect(&mut client);
     client.psk = [7; 32];
-    let preshared_key = Some(SecretKey::new(client.psk));
+    let preshared_key = Some(SecretKey::new(&client.psk));
     gw.change_peer(PeerChange { preshared_key, ..PeerChange { public_key: client.key(), ..PeerChange::default() } });
     // The session goes on.
     let frame = client.data(&tagged(&client.inner(), HOST, 1, 96));

@@ -246,7 +246,7 @@ fn a_forged_response_leaves_the_pending_handshake_alone() {
     let mut gw = Gateway::new();
     let mut client = Client::new(1);
     client.psk = [3; 32];
-    let preshared_key = Some(SecretKey::new([3; 32]));
+    let preshared_key = Some(SecretKey::new(&[3; 32]));
     gw.change_peer(PeerChange { endpoint: Some(client.at), preshared_key, ..peer(&client) });
     gw.lan(&tagged(HOST, &client.inner(), 1, 96));
     gw.settle();

@@ -11,7 +11,7 @@ use culvert::control::change::{ChangeSet, PeerChange, SecretKey};
 fn of_a_peer_that_goes_no_secret_is_left() {
     let (mut gw, mut client) = initiator();
     client.psk = [7; 32];
-    let preshared_key = Some(SecretKey::new(client.psk));
+    let preshared_key = Some(SecretKey::new(&client.psk));
     gw.change_peer(PeerChange { public_key: client.key(), preshared_key, ..PeerChange::default() });
     gw.connect(&mut client);
     // A handshake of ours is under way as well.
@@ -50,7 +50,7 @@ fn at_the_end_nothing_waits_and_no_key_is_left() {
     assert!(gw.shared.index.lookup(&gw.cores[0].reader, index).is_none());
     gw.pass_ms(20_000);
     assert!(kinds(&mut gw).is_empty());
-    gw.apply(ChangeSet { private_key: Some(SecretKey::new([0; 32])), ..ChangeSet::default() }).unwrap();
+    gw.apply(ChangeSet { private_key: Some(SecretKey::new(&[0; 32])), ..ChangeSet::default() }).unwrap();
     assert!(gw.context.identity(0).is_none());
     gw.finish();
 }

@@ -129,7 +129,7 @@ impl Node {
         let nets = [allow(&format!("10.0.{number}.0/24")), allow(&format!("fd00:{number}::/64"))];
         self.gateway.change_peer(PeerChange {
             public_key: Self::public_key(key),
-            preshared_key: Some(SecretKey::new(*psk)),
+            preshared_key: Some(SecretKey::new(psk)),
             endpoint: *endpoint,
             persistent_keepalive: Some(*persistent_keepalive),
             allowed_ips: nets.to_vec(),
@@ -140,7 +140,7 @@ impl Node {
     /// It has another private key from now on.
     pub(crate) fn set_key(&mut self, key: [u8; 32]) {
         self.key = key;
-        let private_key = Some(SecretKey::new(key));
+        let private_key = Some(SecretKey::new(&key));
         self.gateway.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();
     }
 

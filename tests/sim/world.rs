@@ -175,7 +175,7 @@ impl World {
                 self.change(at, of, |peer| peer.endpoint = endpoint, change);
             }
             Act::Psk { at, of, psk } => {
-                let preshared_key = Some(SecretKey::new(psk));
+                let preshared_key = Some(SecretKey::new(&psk));
                 let change = PeerChange { preshared_key, ..PeerChange::default() };
                 self.change(at, of, |peer| peer.psk = psk, change);
             }

@@ -99,7 +99,7 @@ impl<'l> Line<'l> {
     /// Never shows the value.
     fn secret(self, key: &str, make: &str) -> Result<SecretKey, Fault> {
         match from_base64(self.value) {
-            Some(bytes) => Ok(SecretKey::new(*bytes)),
+            Some(bytes) => Ok(SecretKey::new(&bytes)),
             None => Err(Fault::new(
                 format!("{key} is not the base64 of 32 bytes ({KEY_TEXT_LEN} characters)"),
                 format!("Make one with {make}"),

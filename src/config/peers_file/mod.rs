@@ -192,7 +192,7 @@ impl Parser {
             self.has_key = false;
             self.changes.peers.push(PeerChange {
                 // Absent keys are as in a fresh interface: none, off.
-                preshared_key: Some(SecretKey::new([0; 32])),
+                preshared_key: Some(SecretKey::new(&[0; 32])),
                 persistent_keepalive: Some(0),
                 replace_allowed_ips: true,
                 name: above.map(|(name, _)| name),

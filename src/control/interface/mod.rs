@@ -211,7 +211,7 @@ impl<A: PacketPool> Interface<A> {
         if let Some(psk) = &change.preshared_key {
             state.preshared_key = psk.clone();
         } else if anew {
-            state.preshared_key = SecretKey::new([0; 32]);
+            state.preshared_key = SecretKey::new(&[0; 32]);
         }
         if let Some(seconds) = change.persistent_keepalive {
             state.persistent_keepalive = seconds;
@@ -273,7 +273,7 @@ impl<A: PacketPool> Interface<A> {
         if let Some(flow) = self.context.shared.flows.get(reader, record.flow) {
             self.context.wipe(&mut state, flow, reader, &mut handles.graves);
         }
-        state.preshared_key = SecretKey::new([0; 32]);
+        state.preshared_key = SecretKey::new(&[0; 32]);
         state.statics = None;
         handles.flows.retire(record.flow);
     }

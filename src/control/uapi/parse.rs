@@ -361,7 +361,7 @@ fn allowed_ip(value: &[u8]) -> Result<AllowedIpChange, Reason> {
 
 fn secret(value: &[u8], key: &'static str) -> Result<SecretKey, Reason> {
     let bytes = value::key(value).ok_or(Reason::BadValue(key))?;
-    Ok(SecretKey::new(*bytes))
+    Ok(SecretKey::new(&bytes))
 }
 
 fn number<T: std::str::FromStr>(value: &[u8], key: &'static str) -> Result<T, Reason> {

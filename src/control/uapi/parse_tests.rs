@@ -373,7 +373,7 @@ fn without_flow(mut address: SocketAddr) -> SocketAddr {
 
 fn device_view() -> impl Strategy<Value = DeviceView> {
     (any::<Option<[u8; 32]>>(), any::<u16>(), any::<u32>()).prop_map(|(key, listen_port, fwmark)| DeviceView {
-        private_key: key.map(SecretKey::new),
+        private_key: key.map(|key| SecretKey::new(&key)),
         listen_port,
         fwmark,
     })
@@ -391,7 +391,7 @@ fn peer_view() -> impl Strategy<Value = PeerView> {
     )
         .prop_map(|(public_key, preshared_key, endpoint, numbers, allowed_ips)| PeerView {
             public_key,
-            preshared_key: preshared_key.map(SecretKey::new),
+            preshared_key: preshared_key.map(|key| SecretKey::new(&key)),
             endpoint: endpoint.map(without_flow),
             persistent_keepalive: numbers.0,
             rx_bytes: numbers.1,

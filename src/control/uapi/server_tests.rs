@@ -289,7 +289,7 @@ fn fill(fixture: &Fixture) {
         public_key[..4].copy_from_slice(&number.to_be_bytes());
         state.peers.insert(public_key, PeerView { public_key, ..PeerView::default() });
     }
-    state.device.private_key = Some(SecretKey::new([1; 32]));
+    state.device.private_key = Some(SecretKey::new(&[1; 32]));
 }
 
 #[test]

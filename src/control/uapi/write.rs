@@ -140,10 +140,10 @@ mod tests {
     /// PROTOCOL A10.7: the private key, absolute times.
     #[test]
     fn lines_stand_in_the_order_of_wireguard_go() {
-        let device = DeviceView { private_key: Some(SecretKey::new([0xab; 32])), listen_port: 51820, fwmark: 7 };
+        let device = DeviceView { private_key: Some(SecretKey::new(&[0xab; 32])), listen_port: 51820, fwmark: 7 };
         let peer = PeerView {
             public_key: [1; 32],
-            preshared_key: Some(SecretKey::new([0x2f; 32])),
+            preshared_key: Some(SecretKey::new(&[0x2f; 32])),
             endpoint: Some("[fe80::1%3]:9".parse().unwrap()),
             persistent_keepalive: 25,
             rx_bytes: u64::MAX,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_unset_is_left_out() {
-        let unset = DeviceView { private_key: Some(SecretKey::new([0; 32])), ..DeviceView::default() };
+        let unset = DeviceView { private_key: Some(SecretKey::new(&[0; 32])), ..DeviceView::default() };
         assert_eq!(written(&unset, &[]), "errno=0\n\n");
         let peer = written(&unset, &[PeerView::default()]);
         assert!(!peer.contains("endpoint="), "{peer}");
@@ -207,7 +207,7 @@ mod tests {
             }
         }
         let mut reply = GetReply::new(Refuses);
-        reply.device(&DeviceView { private_key: Some(SecretKey::new([0xab; 32])), ..DeviceView::default() }).unwrap();
+        reply.device(&DeviceView { private_key: Some(SecretKey::new(&[0xab; 32])), ..DeviceView::default() }).unwrap();
         assert!(!reply.buffer.is_empty());
         reply.flush().unwrap_err();
         assert!(reply.buffer.is_empty());

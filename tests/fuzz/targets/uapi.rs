@@ -123,7 +123,7 @@ fn all_or_nothing(gateway: &mut Gateway, change: ChangeSet) {
                 }
             }
             // As it was at first, but for the port.
-            let private_key = Some(SecretKey::new([0xaa; 32]));
+            let private_key = Some(SecretKey::new(&[0xaa; 32]));
             gateway.apply(ChangeSet { replace_peers: true, private_key, ..ChangeSet::default() }).unwrap();
             gateway.settle();
             gateway.frames();
