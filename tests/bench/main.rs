@@ -129,7 +129,9 @@ fn attack(figures: &mut Vec<Figure>, dos: dos::Dos) {
     add(
         "dos.goodput_ratio",
         dos.goodput,
-        format!("packets delivered of those offered, half of what goes alone; {over}"),
+        format!(
+            "packets delivered of those offered, half of what goes alone, in the best of up to three floods; {over}"
+        ),
     );
     add("dos.alone_pps", dos.alone_pps, "what the tunnels carry alone, packets a second, in the same run".to_owned());
     let newcomer_ms = dos.newcomer.map_or(f64::INFINITY, |took| took.as_secs_f64() * 1000.0);
