@@ -24,8 +24,9 @@ test-long:
 	@CULVERT_LONG=1 CULVERT_CHURN_SECONDS=600 tests/run.sh
 
 # What it can do, in numbers: a table, and target/figures.json. They are worth what else the machine does meanwhile.
+# ONLY="handshake" measures these groups alone.
 figures: setup
-	cargo bench --locked --bench figures
+	cargo bench --locked --bench figures -- $(ONLY)
 
 # Five minutes of libFuzzer for each parser, on nightly; FUZZ_SECONDS=60 makes it shorter.
 fuzz:
