@@ -11,7 +11,7 @@ mod tests;
 #[cfg(test)]
 mod wycheproof;
 
-pub use backend::{Backend, ChooseError};
+pub use backend::{Backend, ChooseError, Cipher, CpuFeatures};
 pub use self_test::SelfTestError;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -45,6 +45,14 @@ impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Key(hidden)")
     }
+}
+
+/// What seals and opens batches: a [`Cipher`], or in tests one with faults.
+trait Batches {
+    /// See [`Cipher::seal`].
+    fn seal(&mut self, jobs: &mut [Job<'_>]);
+    /// See [`Cipher::open`].
+    fn open(&mut self, jobs: &mut [Job<'_>]);
 }
 
 /// One message to seal or to open.

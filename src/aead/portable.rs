@@ -3,14 +3,14 @@
 use super::{Job, TAG_LEN};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 
-/// See [`super::Backend::seal`].
+/// See [`super::Cipher::seal`].
 pub(super) fn seal(jobs: &mut [Job<'_>]) {
     for job in jobs {
         job.ok = seal_one(job).is_some();
     }
 }
 
-/// See [`super::Backend::open`].
+/// See [`super::Cipher::open`].
 pub(super) fn open(jobs: &mut [Job<'_>]) {
     for job in jobs {
         job.ok = open_one(job).is_some();

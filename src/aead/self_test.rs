@@ -3,7 +3,7 @@
 //! The tags were computed by two independent programs, one written from the text of RFC 8439 (sections 2.3 to 2.8,
 //! checked against the vector of 2.8.2) and OpenSSL 3.0. A tag depends on every byte of its ciphertext.
 
-use super::{Job, Key, TAG_LEN};
+use super::{Batches, Job, Key, TAG_LEN};
 use core::array;
 
 /// What a backend did wrong.
@@ -42,32 +42,27 @@ const KNOWN: [Known; 8] = [
 /// Enough for the longest message and its tag.
 const ROOM: usize = 1420 + TAG_LEN;
 
-/// Runs `seal` and `open` over batches of 1, of 8 unlike messages, and of 40 (more than one group of any SIMD width).
-pub(super) fn run(seal: fn(&mut [Job<'_>]), open: fn(&mut [Job<'_>])) -> Result<(), SelfTestError> {
+/// Seals and opens batches of 1, of 8 unlike messages, and of 40 (more than one group of any SIMD width).
+pub(super) fn run(cipher: &mut impl Batches) -> Result<(), SelfTestError> {
     for forged in 0..2 {
         for first in 0..KNOWN.len() {
-            batch::<1>(seal, open, first, forged)?;
+            batch::<1>(cipher, first, forged)?;
         }
-        batch::<8>(seal, open, 0, forged)?;
-        batch::<40>(seal, open, 0, forged)?;
+        batch::<8>(cipher, 0, forged)?;
+        batch::<40>(cipher, 0, forged)?;
     }
     Ok(())
 }
 
 /// Job `n` of the batch is message `first + n`, modulo their number. It is sealed, then opened; every second one, from
 /// `forged` on, is forged in between, and its neighbours in the batch must not notice.
-fn batch<const N: usize>(
-    seal: fn(&mut [Job<'_>]),
-    open: fn(&mut [Job<'_>]),
-    first: usize,
-    forged: usize,
-) -> Result<(), SelfTestError> {
+fn batch<const N: usize>(cipher: &mut impl Batches, first: usize, forged: usize) -> Result<(), SelfTestError> {
     let known: [&Known; N] = array::from_fn(|n| &KNOWN[(first + n) % KNOWN.len()]);
     let keys: [Key; N] = array::from_fn(|n| Key::new(pattern(0x80 + 7 * ((first + n) % KNOWN.len()), 1)));
     let text = |n: usize| pattern::<ROOM>((first + n) % KNOWN.len(), 3);
     let mut rooms: [[u8; ROOM]; N] = array::from_fn(text);
 
-    let ok = with_jobs(&keys, &known, &mut rooms, seal);
+    let ok = with_jobs(&keys, &known, &mut rooms, |jobs| cipher.seal(jobs));
     for n in 0..N {
         let len = known[n].len;
         if !ok[n] || rooms[n][len..len + TAG_LEN] != known[n].tag {
@@ -80,7 +75,7 @@ fn batch<const N: usize>(
         rooms[n][known[n].len + n % TAG_LEN] ^= 1 << (n % 8);
     }
     let came = rooms;
-    let ok = with_jobs(&keys, &known, &mut rooms, open);
+    let ok = with_jobs(&keys, &known, &mut rooms, |jobs| cipher.open(jobs));
     for n in 0..N {
         let len = known[n].len;
         if came[n] == sealed[n] {

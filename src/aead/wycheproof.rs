@@ -99,17 +99,17 @@ fn all_325_vectors_are_run() {
 
 #[test]
 fn each_vector_in_every_backend() {
-    for backend in Backend::ALL {
+    for mut cipher in Backend::available().map(Backend::cipher) {
         for vector in vectors().0 {
             let mut buffer = vector.with_room();
             let mut jobs = [vector.job(&mut buffer)];
-            backend.seal(&mut jobs);
+            cipher.seal(&mut jobs);
             let ok = jobs[0].ok;
             vector.check_sealed(ok, &buffer);
 
             let mut buffer = vector.sealed.clone();
             let mut jobs = [vector.job(&mut buffer)];
-            backend.open(&mut jobs);
+            cipher.open(&mut jobs);
             let ok = jobs[0].ok;
             vector.check_opened(ok, &buffer);
         }
@@ -126,15 +126,15 @@ fn mixed_batches_of_vectors_in_every_backend() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), vectors.len(), "101 is not prime to their number");
-    for backend in Backend::ALL {
+    for mut cipher in Backend::available().map(Backend::cipher) {
         for size in [2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, vectors.len()] {
             for batch in mixed.chunks(size) {
                 let mut buffers: Vec<Vec<u8>> = batch.iter().map(|vector| vector.with_room()).collect();
-                let ok = run(batch, &mut buffers, |jobs| backend.seal(jobs));
+                let ok = run(batch, &mut buffers, |jobs| cipher.seal(jobs));
                 batch.iter().zip(ok).zip(&buffers).for_each(|((vector, ok), buffer)| vector.check_sealed(ok, buffer));
 
                 let mut buffers: Vec<Vec<u8>> = batch.iter().map(|vector| vector.sealed.clone()).collect();
-                let ok = run(batch, &mut buffers, |jobs| backend.open(jobs));
+                let ok = run(batch, &mut buffers, |jobs| cipher.open(jobs));
                 batch.iter().zip(ok).zip(&buffers).for_each(|((vector, ok), buffer)| vector.check_opened(ok, buffer));
             }
         }

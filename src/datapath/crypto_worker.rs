@@ -5,7 +5,7 @@
 //! turn has not come waits in `chunks` while the worker goes on.
 
 use super::{Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap, release, undeliverable};
-use crate::aead::{Backend, Job};
+use crate::aead::{Cipher, Job};
 use crate::frame::{Kind, Packet, PacketPool};
 use crate::peer::{Peer, wants};
 use crate::queue::{Claim, Dir, PopEnd, Reader, Ticket, WorkerSeat, sync::Ordering};
@@ -43,7 +43,7 @@ pub(super) struct Chunk<P: Packet> {
 pub struct CryptoWorker<A: PacketPool> {
     seat: WorkerSeat<A::Packet, Peer>,
     chunks: Box<[Chunk<A::Packet>]>,
-    backend: Backend,
+    cipher: Cipher,
     workers: usize,
     next_worker: usize,
 }
@@ -58,8 +58,8 @@ pub(super) struct Turn<'r, A: PacketPool> {
 }
 
 impl<A: PacketPool> CryptoWorker<A> {
-    /// The worker of `seat`, one of `workers`.
-    pub fn new(seat: WorkerSeat<A::Packet, Peer>, workers: usize, backend: Backend) -> Self {
+    /// The worker of `seat`, one of `workers`, which seals and opens with `cipher`.
+    pub fn new(seat: WorkerSeat<A::Packet, Peer>, workers: usize, cipher: Cipher) -> Self {
         let chunks = (0..PLACES)
             .map(|_| Chunk {
                 packets: ArrayVec::new(),
@@ -70,7 +70,7 @@ impl<A: PacketPool> CryptoWorker<A> {
             })
             .collect();
         let next_worker = (seat.index() + 1) % workers.max(1);
-        Self { seat, chunks, backend, workers: workers.max(1), next_worker }
+        Self { seat, chunks, cipher, workers: workers.max(1), next_worker }
     }
 
     /// One turn: gather, cipher, release. Returns how many packets it worked on. Never waits.
@@ -188,8 +188,8 @@ impl<A: PacketPool> CryptoWorker<A> {
                 add_jobs(chunk, &mut jobs, turn);
             }
             match dir {
-                Dir::Egress => self.backend.seal(&mut jobs),
-                Dir::Ingress => self.backend.open(&mut jobs),
+                Dir::Egress => self.cipher.seal(&mut jobs),
+                Dir::Ingress => self.cipher.open(&mut jobs),
             }
             let good: ArrayVec<bool, JOBS> = jobs.iter().map(|j| j.ok).collect();
             drop(jobs);

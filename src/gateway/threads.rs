@@ -98,7 +98,7 @@ impl Starter<'_> {
                 tx: Tx::new(tx.into_iter().map(|way| self.way_out(way)).collect(), &tables.shared.ports),
                 // The I/O cores come first.
                 io: io.next().map(|inbox| Io::new(rx.collect(), inbox)),
-                worker: seat.map(|seat| CryptoWorker::new(seat, self.plan.worker_count(), self.backend)),
+                worker: seat.map(|seat| CryptoWorker::new(seat, self.plan.worker_count(), self.backend.cipher())),
                 errors: ErrorBudget::default(),
                 idle: match self.config.cores.idle {
                     config::Idle::Busy => Idle::Busy,

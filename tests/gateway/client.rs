@@ -169,7 +169,7 @@ impl Session {
     pub(crate) fn seal(&self, counter: u64, plain: &[u8]) -> Vec<u8> {
         let mut buffer = [plain, &[0; TAG_LEN]].concat();
         let mut jobs = [Job::new(&self.secrets.send, counter, &mut buffer)];
-        Backend::Portable.seal(&mut jobs);
+        Backend::Portable.cipher().seal(&mut jobs);
         assert!(jobs[0].ok);
         let header = [&[4, 0, 0, 0], &self.secrets.remote_index.to_le_bytes()[..], &counter.to_le_bytes()].concat();
         [header, buffer].concat()
@@ -179,7 +179,7 @@ impl Session {
         assert_eq!(message[..4], [4, 0, 0, 0]);
         let mut buffer = message[16..].to_vec();
         let mut jobs = [Job::new(&self.secrets.receive, counter(message), &mut buffer)];
-        Backend::Portable.open(&mut jobs);
+        Backend::Portable.cipher().open(&mut jobs);
         let ok = jobs[0].ok;
         buffer.truncate(buffer.len() - TAG_LEN);
         ok.then_some(buffer)

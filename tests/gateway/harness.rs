@@ -314,7 +314,8 @@ impl Gateway {
                 let rx = (0..).zip(wires).map(|(port, wire)| RxPort { port, queue: Box::new(wire) });
                 Io::new(rx.collect(), io_inboxes.next().unwrap())
             });
-            let worker = is_worker(&role).then(|| CryptoWorker::new(seats.next().unwrap(), workers, Backend::Portable));
+            let worker =
+                is_worker(&role).then(|| CryptoWorker::new(seats.next().unwrap(), workers, Backend::Portable.cipher()));
             cores.push(Core {
                 shared: Arc::clone(&shared),
                 counters,

@@ -171,7 +171,7 @@ impl Session {
         let mut buffer = inner.to_vec();
         buffer.resize(inner.len().next_multiple_of(16) + TAG_LEN, 0);
         let mut jobs = [Job::new(&self.secrets.send, counter, &mut buffer)];
-        Backend::Portable.seal(&mut jobs);
+        Backend::Portable.cipher().seal(&mut jobs);
         assert!(jobs[0].ok);
         [&[4, 0, 0, 0], &self.secrets.remote_index.to_le_bytes()[..], &counter.to_le_bytes(), &buffer].concat()
     }
@@ -182,7 +182,7 @@ impl Session {
         let counter = u64::from_le_bytes(header[8..].try_into().unwrap());
         let mut buffer = sealed.to_vec();
         let mut jobs = [Job::new(&self.secrets.receive, counter, &mut buffer)];
-        Backend::Portable.open(&mut jobs);
+        Backend::Portable.cipher().open(&mut jobs);
         let ok = jobs[0].ok;
         buffer.truncate(buffer.len().saturating_sub(TAG_LEN));
         ok.then_some(buffer)

@@ -87,7 +87,7 @@ impl Known {
         let secrets = state.consume_response(&self.identity, &self.psk, response).unwrap();
         let mut tag = [0; TAG_LEN];
         let mut jobs = [Job::new(&secrets.send, 0, &mut tag)];
-        Backend::Portable.seal(&mut jobs);
+        Backend::Portable.cipher().seal(&mut jobs);
         let header = [&[4, 0, 0, 0], &secrets.remote_index.to_le_bytes()[..], &[0; 8]].concat();
         self.socket.send(&[header, tag.to_vec()].concat()).unwrap();
         secrets

@@ -118,17 +118,17 @@ impl Case {
     fn talk(&self, ours: &SessionSecrets, snow: HandshakeState) {
         assert!(snow.is_handshake_finished());
         let snow = snow.into_stateless_transport_mode().unwrap();
-        for backend in Backend::ALL {
+        for mut cipher in Backend::available().map(Backend::cipher) {
             let mut buffer = [self.text.as_slice(), &[0; TAG_LEN]].concat();
             let mut jobs = [Job::new(&ours.send, self.counter, &mut buffer)];
-            backend.seal(&mut jobs);
+            cipher.seal(&mut jobs);
             assert_eq!(read(&snow, self.counter, &buffer).as_deref(), Some(self.text.as_slice()));
             assert_eq!(read(&snow, self.counter ^ 1, &buffer), None, "under another counter");
 
             let mut sealed = vec![0; self.text.len() + TAG_LEN];
             assert_eq!(snow.write_message(self.counter, &self.text, &mut sealed).unwrap(), sealed.len());
             let mut jobs = [Job::new(&ours.receive, self.counter, &mut sealed)];
-            backend.open(&mut jobs);
+            cipher.open(&mut jobs);
             assert!(jobs[0].ok);
             assert_eq!(sealed[..self.text.len()], self.text);
         }
