@@ -4,20 +4,10 @@ use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, LAN_MAC, Options, Role, allow, peer};
 use crate::packets::{self, tag, tagged};
 use crate::running::{Running, take};
+use crate::scenes::all_connected;
 use culvert::control::change::{AllowedIpChange, ChangeSet, PeerChange, SecretKey};
 use culvert::control::interface::ChangeError;
 use culvert::noise::Identity;
-
-fn connected(clients: u8) -> (Gateway, Vec<Client>) {
-    let mut gw = Gateway::new();
-    let mut clients: Vec<Client> = (1..=clients).map(Client::new).collect();
-    for client in &mut clients {
-        gw.add(client);
-        gw.connect(client);
-    }
-    gw.frames();
-    (gw, clients)
-}
 
 fn of(client: &Client) -> PeerChange {
     PeerChange { public_key: client.key(), ..PeerChange::default() }
@@ -47,7 +37,7 @@ fn passes(gw: &mut Gateway, client: &mut Client) -> bool {
 /// PROTOCOL A8.1: the longest prefix leads.
 #[test]
 fn an_allowed_ip_moves_to_who_is_given_it_last() {
-    let (mut gw, mut clients) = connected(2);
+    let (mut gw, mut clients) = all_connected(&Options::default(), 2);
     gw.change_peer(PeerChange { allowed_ips: vec![allow("10.5.0.0/16")], ..of(&clients[0]) });
     assert_eq!(owner(&mut gw, &clients, "10.5.0.1"), [1]);
     gw.change_peer(PeerChange { allowed_ips: vec![allow("10.5.0.0/16")], ..of(&clients[1]) });
@@ -70,7 +60,7 @@ fn an_allowed_ip_moves_to_who_is_given_it_last() {
 /// PROTOCOL A10.4: replace_allowed_ips.
 #[test]
 fn replaced_allowed_ips_are_those_named() {
-    let (mut gw, clients) = connected(1);
+    let (mut gw, clients) = all_connected(&Options::default(), 1);
     let allowed_ips = vec![allow("10.7.0.0/24"), allow("10.8.0.0/24")];
     gw.change_peer(PeerChange { allowed_ips, replace_allowed_ips: true, ..of(&clients[0]) });
     let owners = ["10.1.0.1", "10.7.0.1", "10.8.0.1"].map(|a| owner(&mut gw, &clients, a).len());
@@ -87,7 +77,7 @@ fn replaced_allowed_ips_are_those_named() {
 /// Mistake: update_only ignored.
 #[test]
 fn update_only_makes_no_peer() {
-    let (mut gw, clients) = connected(1);
+    let (mut gw, clients) = all_connected(&Options::default(), 1);
     let stranger = Client::new(9);
     gw.change_peer(PeerChange { update_only: true, ..peer(&stranger) });
     assert_eq!(gw.interface.peers(), 1);
@@ -99,7 +89,7 @@ fn update_only_makes_no_peer() {
 /// Mistake: one changed peer reconfigures all and drops every session.
 #[test]
 fn a_whole_new_set_keeps_the_sessions_of_the_peers_that_it_names() {
-    let (mut gw, mut clients) = connected(3);
+    let (mut gw, mut clients) = all_connected(&Options::default(), 3);
     let fresh = Client::new(4);
     let peers = vec![peer(&clients[0]), peer(&clients[2]), peer(&fresh)];
     gw.apply(ChangeSet { replace_peers: true, peers, ..ChangeSet::default() }).unwrap();
@@ -114,7 +104,7 @@ fn a_whole_new_set_keeps_the_sessions_of_the_peers_that_it_names() {
 /// PROTOCOL A5.8: sessions seal no more, the peer with our key goes, rekeying is immediate.
 #[test]
 fn another_private_key_ends_sending_in_all_sessions() {
-    let (mut gw, mut clients) = connected(2);
+    let (mut gw, mut clients) = all_connected(&Options::default(), 2);
     // The second client's key becomes ours: it cannot be our peer any more.
     let private_key = Some(SecretKey::new(&[2; 32]));
     gw.apply(ChangeSet { private_key, ..ChangeSet::default() }).unwrap();

@@ -5,6 +5,7 @@ use crate::cookies::{answer, curve_operations, press};
 use crate::crowd::{Crowd, frame, spoofed, with_mac2};
 use crate::harness::{Gateway, HOST, Options, peer};
 use crate::packets::{Datagram, tag, tagged};
+use crate::scenes::asking;
 use culvert::control::change::PeerChange;
 use culvert::queue::sync::Ordering;
 
@@ -300,12 +301,7 @@ fn many_sources_that_all_have_a_cookie() {
 /// TESTING A17, and both are under load: two rounds at most, each of at most one message a side and its answers.
 #[test]
 fn two_that_initiate_at_once_under_load() {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
-    gw.lan(&tagged(HOST, &client.inner(), 1, 100));
-    gw.settle();
-    let theirs = gw.datagrams().remove(0);
+    let (mut gw, mut client, theirs) = asking(1, 1);
     press(&mut gw);
     // Round one: both are asked for a cookie.
     let ours = client.initiation();

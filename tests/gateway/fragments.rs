@@ -3,20 +3,9 @@
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, LISTEN_PORT, Options, ROUTER_MAC, Role, WAN_MAC};
 use crate::packets::{self, Ip, addr, tag, tagged};
+use crate::scenes::{connected, connected_as};
 use culvert::wire::{MacAddr, checksum::Sum, protocol};
 use std::net::IpAddr;
-
-fn connected() -> (Gateway, Client) {
-    connected_as(&Options::default(), Client::new(1))
-}
-
-fn connected_as(options: &Options, mut client: Client) -> (Gateway, Client) {
-    let mut gw = Gateway::with(options);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 /// One fragment of an IP packet: `len` bytes from `offset` behind its header.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +119,7 @@ fn a_client_all_of_whose_datagrams_come_in_fragments() {
 
 #[test]
 fn fragments_of_many_clients_are_told_apart() {
-    let (mut gw, mut one) = connected();
+    let (mut gw, mut one) = connected(&Options::default());
     let mut two = Client::new(2);
     gw.add(&two);
     gw.connect(&mut two);
@@ -150,7 +139,7 @@ fn fragments_of_many_clients_are_told_apart() {
 
 #[test]
 fn ip_options_before_the_parts_and_padding_behind_them() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut fragments = cut(&client.data(&tagged(&client.inner(), HOST, 1, 200)), 1, &[64]);
     for (fragment, options) in fragments.iter_mut().zip([&[1_u8; 8][..], &[1; 40]]) {
         let mut packet = [&fragment[14..34], options, &fragment[34..]].concat();
@@ -166,7 +155,7 @@ fn ip_options_before_the_parts_and_padding_behind_them() {
 
 #[test]
 fn what_never_becomes_whole_is_dropped_after_a_second() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.data(&tagged(&client.inner(), HOST, 1, 1000));
     let fragments = cut(&good, 1, &[400, 800]);
     send(&mut gw, &fragments[..2]);
@@ -186,7 +175,7 @@ fn what_never_becomes_whole_is_dropped_after_a_second() {
 
 #[test]
 fn what_overlaps_or_comes_twice_or_leaves_holes_is_dropped_whole() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.data(&tagged(&client.inner(), HOST, 1, 1000));
     let all = datagram(&good, 0).1.len();
     let last = part(800, all - 800, false);
@@ -248,7 +237,7 @@ fn fragments_that_could_hide_a_header_are_dropped_at_sight() {
 
 #[test]
 fn only_udp_is_gathered() {
-    let (mut gw, client) = connected();
+    let (mut gw, client) = connected(&Options::default());
     let v4 = Name { source: client.at.ip(), destination: client.to.ip(), protocol: protocol::ICMP, identification: 1 };
     let v6 = Name { source: addr("2001:db8:2::1"), destination: addr("2001:db8:1::1"), ..v4 };
     let mut frames = vec![];
@@ -274,7 +263,7 @@ fn only_udp_is_gathered() {
 
 #[test]
 fn more_fragments_than_eight_and_datagrams_than_1024_and_packets_than_an_mbuf_holds() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.data(&tagged(&client.inner(), HOST, 1, 1000));
     let nine: Vec<_> = (1..9).map(|n| n * 40).collect();
     send(&mut gw, &cut(&good, 1, &nine));
@@ -302,7 +291,7 @@ fn more_fragments_than_eight_and_datagrams_than_1024_and_packets_than_an_mbuf_ho
 
 #[test]
 fn a_datagram_of_fragments_is_checked_like_any_other() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.data(&tagged(&client.inner(), HOST, 1, 1000));
     let spoilt = |at: usize, bytes: &[u8]| {
         let mut frame = good.clone();
@@ -366,7 +355,7 @@ fn a_tag_of_the_ports_vlan_on_every_fragment() {
 
 #[test]
 fn fragments_for_another_mac_or_port() {
-    let (mut gw, client) = connected();
+    let (mut gw, client) = connected(&Options::default());
     let good = client.frame(&[4; 200]);
     let mut stranger = cut(&good, 1, &[80]).remove(0);
     stranger[..6].copy_from_slice(&MacAddr([2, 9, 9, 9, 9, 9]).0);

@@ -3,19 +3,15 @@
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, LAN_MAC, Options};
 use crate::packets::{self, tagged, with_flags};
+use crate::scenes::all_connected;
 use culvert::frame::PacketPool;
 use culvert::wire::Ipv4Packet;
 use culvert::wire::arp::ArpPacket;
 
 fn connected(options: &Options) -> (Gateway, Client, Client) {
-    let mut gw = Gateway::with(options);
-    let (mut one, mut two) = (Client::new(1), Client::new(2));
-    for client in [&mut one, &mut two] {
-        gw.add(client);
-        gw.connect(client);
-    }
-    gw.frames();
-    (gw, one, two)
+    let (gw, mut clients) = all_connected(options, 2);
+    let two = clients.remove(1);
+    (gw, clients.remove(0), two)
 }
 
 /// The payload that the pieces carry together, and where it begins: each fits, in order, without hole or overlap; the last ends it

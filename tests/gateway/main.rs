@@ -15,6 +15,7 @@ mod packets;
 mod ports;
 mod roles;
 mod running;
+mod scenes;
 
 mod boottime;
 mod bytes;

@@ -1,17 +1,10 @@
 //! Outer packets of odd shapes (TESTING A18; fragments are in `fragments.rs`, tags in `vlan.rs`): parsed, or dropped by name.
 
 use crate::client::Client;
-use crate::harness::{Gateway, HOST, LAN_MAC, ROUTER_MAC, WAN_MAC};
+use crate::harness::{Gateway, HOST, LAN_MAC, Options, ROUTER_MAC, WAN_MAC};
 use crate::packets::{self, Ip, tag, tagged};
+use crate::scenes::connected_as;
 use culvert::wire::{MacAddr, checksum::Sum, protocol};
-
-fn connected(mut client: Client) -> (Gateway, Client) {
-    let mut gw = Gateway::new();
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 /// A message of `client` that carries `tag`, as a UDP datagram with a right checksum: header and payload.
 fn datagram(client: &mut Client, tag: u32) -> Vec<u8> {
@@ -45,7 +38,7 @@ fn delivered(gw: &mut Gateway, frame: &[u8]) -> Vec<u32> {
 /// TESTING A18: IP options are stepped over.
 #[test]
 fn ipv4_options_of_every_length() {
-    let (mut gw, mut client) = connected(Client::new(1));
+    let (mut gw, mut client) = connected_as(&Options::default(), Client::new(1));
     for words in 0..=10_u8 {
         let options = vec![1; usize::from(words) * 4];
         let bytes = datagram(&mut client, words.into());
@@ -71,7 +64,7 @@ fn ipv4_options_of_every_length() {
 /// TESTING A18: IPv6's extension headers likewise, eight of them.
 #[test]
 fn ipv6_extension_headers() {
-    let (mut gw, mut client) = connected(Client::v6(2));
+    let (mut gw, mut client) = connected_as(&Options::default(), Client::v6(2));
     for count in 0..=9_u8 {
         let bytes = datagram(&mut client, count.into());
         let option =
@@ -98,7 +91,7 @@ fn ipv6_extension_headers() {
 #[test]
 fn udp_and_ip_lengths_that_differ() {
     for client in [Client::new(1), Client::v6(2)] {
-        let (mut gw, mut client) = connected(client);
+        let (mut gw, mut client) = connected_as(&Options::default(), client);
         for more in [1, 7, 30] {
             let bytes = datagram(&mut client, more);
             let junk = vec![0x77; more as usize];
@@ -123,7 +116,7 @@ fn udp_and_ip_lengths_that_differ() {
 #[test]
 fn udp_checksums_that_are_zero_or_wrong() {
     for client in [Client::new(1), Client::v6(2)] {
-        let (mut gw, mut client) = connected(client);
+        let (mut gw, mut client) = connected_as(&Options::default(), client);
         let is_v4 = client.at.is_ipv4();
         let bytes = datagram(&mut client, 1);
         let with = |checksum: [u8; 2]| {
@@ -146,7 +139,7 @@ fn udp_checksums_that_are_zero_or_wrong() {
 /// TESTING A18: frames of 0 to 60 bytes, for us, of every EtherType that means something; and those that the port cut.
 #[test]
 fn runts_and_frames_that_were_cut() {
-    let (mut gw, mut client) = connected(Client::v6(2));
+    let (mut gw, mut client) = connected_as(&Options::default(), Client::v6(2));
     let before = gw.account();
     let mut sent = 0;
     for kind in [[8, 0], [8, 6], [0x86, 0xdd], [0x81, 0], [0, 46]] {
@@ -175,7 +168,7 @@ fn runts_and_frames_that_were_cut() {
 /// The link's destination decides first; a forged source does not matter.
 #[test]
 fn addresses_of_the_link() {
-    let (mut gw, mut client) = connected(Client::new(1));
+    let (mut gw, mut client) = connected_as(&Options::default(), Client::new(1));
     let good = client.data(&tagged(&client.inner(), HOST, 1, 96));
     let to = |mac: MacAddr| [&mac.0, &good[6..]].concat();
     gw.silent(&[to(MacAddr::ZERO), to(LAN_MAC)], "not_our_mac");

@@ -7,6 +7,7 @@ use crate::crowd::Crowd;
 use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer};
 use crate::packets::{self, tag, tagged};
 use crate::running::Running;
+use crate::scenes::connected;
 use culvert::control::change::{ChangeSet, PeerChange, SecretKey};
 use culvert::control::interface::WgDevice;
 use culvert::control::uapi::UapiServer;
@@ -15,15 +16,6 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
-
-fn connected() -> (Gateway, Client) {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 /// So many peers that nobody ever hears of.
 fn quiet_peers(count: u32) -> Vec<PeerChange> {
@@ -106,7 +98,7 @@ fn a_good_cookie_reply_from_elsewhere_moves_no_endpoint() {
 /// Mistake: predictable receiver indexes.
 #[test]
 fn receiver_indexes_follow_no_rule() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut indexes: Vec<u32> = Vec::new();
     for _ in 0..60 {
         gw.handshake_of(&mut client);
@@ -154,7 +146,7 @@ fn a_forged_packet_confirms_no_session() {
 /// Mistake: changing an existing peer through UAPI panics.
 #[test]
 fn every_line_about_a_peer_changes_it_while_it_talks() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let changes = [
         PeerChange { preshared_key: Some(SecretKey::new(&[0; 32])), ..PeerChange::default() },
         PeerChange { endpoint: Some(client.at), ..PeerChange::default() },
@@ -215,7 +207,7 @@ fn the_last_words_of_an_ipv6_source_are_no_ipv4_address() {
 /// Mistake: rekeys stop the data cores.
 #[test]
 fn data_flows_while_others_rekey_and_their_locks_are_held() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut others: Vec<_> = (10..60).map(Client::new).collect();
     for other in &mut others {
         gw.add(other);

@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, HOST6, LAN_MAC, Options, ROUTER_MAC, WAN_MAC, allow, peer};
 use crate::packets::{self, IcmpError, addr, echo, heads, tag, tagged};
+use crate::scenes::connected;
 use culvert::control::change::PeerChange;
 use culvert::wire::arp::{self, ArpPacket, Operation};
 use culvert::wire::ndp::{self, Advertisement, Ndp, Solicitation};
@@ -59,15 +60,6 @@ fn advertisement(from: MacAddr, to: MacAddr, message: &Advertisement) -> Vec<u8>
 fn lan(gw: &mut Gateway, frame: &[u8]) {
     let packet = gw.packet(frame);
     gw.lan_rx[0].push(packet);
-}
-
-fn connected(options: &Options) -> (Gateway, Client) {
-    let mut gw = Gateway::with(options);
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
 }
 
 fn unresolved() -> Options {

@@ -1,9 +1,10 @@
 //! Order within a peer and a direction, whatever the workers do.
 
 use crate::client::Client;
-use crate::harness::{Gate, Gateway, HOST, HOST_MAC, LAN_MAC, Options, Role};
+use crate::harness::{Gate, HOST, HOST_MAC, LAN_MAC, Options, Role};
 use crate::packets::{self, tag, tagged};
 use crate::running::{Running, take};
+use crate::scenes::all_connected;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -21,17 +22,6 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..3_usize, any::<bool>(), 1..100_u8).prop_map(|(client, egress, packets)| Act::Send { client, egress, packets }),
         3 => (0..4_usize).prop_map(Act::Turn),
     ]
-}
-
-fn connected(options: &Options, clients: u8) -> (Gateway, Vec<Client>) {
-    let mut gw = Gateway::with(options);
-    let mut clients: Vec<Client> = (1..=clients).map(Client::new).collect();
-    for client in &mut clients {
-        gw.add(client);
-        gw.connect(client);
-    }
-    gw.frames();
-    (gw, clients)
 }
 
 /// The tags of inner packets by the client that they are for, or from.
@@ -54,7 +44,7 @@ proptest! {
     /// Cores turn in any order, some not at all for long: what comes out is what went in, in order, for each peer and direction.
     #[test]
     fn any_interleaving_of_the_cores_keeps_the_order(acts in prop::collection::vec(act(), 1..60), workers in 1..4_usize) {
-        let (mut gw, mut clients) = connected(&Options { pool: 32_768, ..Options::workers(workers) }, 3);
+        let (mut gw, mut clients) = all_connected(&Options { pool: 32_768, ..Options::workers(workers) }, 3);
         let mut sent = [[0_u32; 2]; 3];
         for act in acts {
             match act {
@@ -88,7 +78,7 @@ proptest! {
 fn threads_keep_the_order_of_each_peer_and_direction() {
     const PACKETS: u32 = 1000;
     let cores = vec![Role::Io, Role::Io, Role::Worker, Role::Worker, Role::Worker];
-    let (gw, mut clients) = connected(&Options { cores, pool: 65_536, ..Options::default() }, 6);
+    let (gw, mut clients) = all_connected(&Options { cores, pool: 65_536, ..Options::default() }, 6);
     let gw = Running::start(gw);
     for n in 0..PACKETS {
         for client in &mut clients {
@@ -121,7 +111,7 @@ fn threads_keep_the_order_of_each_peer_and_direction() {
 fn a_worker_that_stands_still_leaves_the_other_workers_peers_alone() {
     let gate = Gate::default();
     let options = Options { pool: 16_384, gate: Some(gate.clone()), ..Options::workers(2) };
-    let (gw, clients) = connected(&options, 6);
+    let (gw, clients) = all_connected(&options, 6);
     // The gate is the second worker's; home is the flow's number modulo 2.
     let flows: Vec<u32> = clients.iter().map(|c| gw.record(c).flow.0).collect();
     let at_home = |number: u8| flows[usize::from(number) - 1].is_multiple_of(2);

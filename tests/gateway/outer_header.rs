@@ -1,9 +1,10 @@
 //! What stands in the outer header, and what it does to the inner one (PROTOCOL A8).
 
 use crate::client::Client;
-use crate::harness::{Gateway, HOST, HOST6, ROUTER_MAC, WAN_MAC, peer};
+use crate::harness::{Gateway, HOST, HOST6, Options, ROUTER_MAC, WAN_MAC, peer};
 use crate::packets::{self, Ip, addr, tagged};
 use crate::roles::send;
+use crate::scenes::connected_as;
 use culvert::control::change::PeerChange;
 
 /// The DSCP of the inner packets: EF.
@@ -11,15 +12,6 @@ const DSCP: u8 = 0xb8;
 
 fn tos(packet: &[u8]) -> u8 {
     if packet[0] >> 4 == 4 { packet[1] } else { packet[0] << 4 | packet[1] >> 4 }
-}
-
-/// A client of either family, connected.
-fn connected(mut client: Client) -> (Gateway, Client) {
-    let mut gw = Gateway::new();
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
 }
 
 fn inner(from: &str, to: &str, tos: u8) -> Vec<u8> {
@@ -34,7 +26,7 @@ fn marks_in_both_directions() {
     let comes_in = [[0, 1, 2, 3], [0, 1, 1, 3], [0, 1, 2, 3], [0, 3, 3, 3]];
     let goes_out = [0, 1, 2, 2];
     for client in [Client::new(1), Client::v6(1)] {
-        let (mut gw, client) = connected(client);
+        let (mut gw, client) = connected_as(&Options::default(), client);
         let mut counter = 10;
         for (ours, host) in [(client.inner(), HOST), (client.inner6(), HOST6)] {
             for (outer, row) in (0..).zip(comes_in) {
@@ -86,7 +78,7 @@ fn handshakes_have_a_dscp_of_their_own() {
 /// PROTOCOL A8.8: DF is not set, the TTL is the default, IPv6 has its UDP checksum; over IPv4 data goes without (ARCHITECTURE).
 #[test]
 fn fields_of_the_outer_header() {
-    let (mut gw, client) = connected(Client::new(1));
+    let (mut gw, client) = connected_as(&Options::default(), Client::new(1));
     let mut identifications = Vec::new();
     for n in 0..3 {
         send(&mut gw, &client, n);
@@ -99,7 +91,7 @@ fn fields_of_the_outer_header() {
     identifications.dedup();
     assert_eq!(identifications.len(), 3, "fragments of two packets would mix");
     gw.finish();
-    let (mut gw, client) = connected(Client::v6(1));
+    let (mut gw, client) = connected_as(&Options::default(), Client::v6(1));
     send(&mut gw, &client, 1);
     let (wan, _) = gw.frames();
     let ip = &wan[0][14..];
@@ -111,7 +103,7 @@ fn fields_of_the_outer_header() {
 /// PROTOCOL A8.10: what Poly1305 vouches for is not summed again: a wrong inner UDP checksum passes as it is.
 #[test]
 fn inner_checksums_are_not_looked_at() {
-    let (mut gw, mut client) = connected(Client::new(1));
+    let (mut gw, mut client) = connected_as(&Options::default(), Client::new(1));
     let mut packet = tagged(&client.inner(), HOST, 1, 96);
     packet[26] ^= 0xff;
     let sum = packet[26..28].to_vec();

@@ -3,18 +3,10 @@
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, LAN_MAC, Options, Role, peer};
 use crate::packets::{self, tag, tagged};
+use crate::scenes::connected;
 use culvert::control::change::PeerChange;
 use culvert::frame::heap::{HeapPacket, HeapPool};
 use culvert::frame::{Frame, Kind, Meta, Packet, PacketPool};
-
-fn connected(options: &Options) -> (Gateway, Client) {
-    let mut gw = Gateway::with(options);
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 fn tags(packets: &[Vec<u8>]) -> Vec<u32> {
     packets.iter().map(|p| tag(p)).collect()

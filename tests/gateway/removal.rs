@@ -4,18 +4,10 @@ use crate::client::Client;
 use crate::harness::{Gate, Gateway, HOST, HOST_MAC, LAN_MAC, Options, Role, peer};
 use crate::packets::{self, IcmpError, tag, tagged};
 use crate::running::{Running, take};
+use crate::scenes::{asking, connected};
 use culvert::control::change::{ChangeSet, PeerChange};
 use culvert::frame::heap::HeapWire;
 use culvert::queue::{Dir, sync::Arc};
-
-fn connected(options: &Options) -> (Gateway, Client) {
-    let mut gw = Gateway::with(options);
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 /// TESTING A23: queued both ways.
 #[test]
@@ -68,12 +60,7 @@ fn what_is_not_yet_received_finds_nobody() {
 
 #[test]
 fn a_handshake_under_way_ends_with_its_peer() {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
-    gw.lan(&tagged(HOST, &client.inner(), 1, 96));
-    gw.settle();
-    let initiation = gw.datagrams().remove(0);
+    let (mut gw, mut client, initiation) = asking(1, 1);
     let response = client.respond(&initiation.payload).unwrap();
     gw.remove(&client);
     gw.settle();

@@ -4,14 +4,7 @@ use crate::client::Client;
 use crate::harness::{Gateway, HOST, Options, Role};
 use crate::packets::{tag, tagged};
 use crate::running::{Running, take};
-
-fn connected(options: &Options) -> (Gateway, Client) {
-    let mut gw = Gateway::with(options);
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    (gw, client)
-}
+use crate::scenes::connected;
 
 /// One data message with this counter, which it carries inside too.
 fn message(client: &Client, counter: u64) -> Vec<u8> {

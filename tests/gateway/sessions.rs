@@ -3,6 +3,7 @@
 use crate::client::{Client, counter};
 use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer, server_identity};
 use crate::packets::{heads, tag, tagged, whole};
+use crate::scenes::asking;
 use culvert::control::change::{PeerChange, SecretKey};
 
 /// The padding of PROTOCOL A8.
@@ -153,12 +154,7 @@ fn an_initiators_session_without_data_is_confirmed_by_a_keepalive() {
 /// TESTING A17: both initiate.
 #[test]
 fn two_that_initiate_at_once_both_come_through() {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
-    gw.lan(&tagged(HOST, &client.inner(), 1, 100));
-    gw.settle();
-    let theirs = gw.datagrams().remove(0);
+    let (mut gw, mut client, theirs) = asking(1, 1);
     let initiation = client.initiation();
     gw.wan(&client.frame(&initiation));
     gw.settle();
@@ -176,8 +172,6 @@ fn two_that_initiate_at_once_both_come_through() {
     gw.finish();
 }
 
-/// PROTOCOL A10.4: preshared_key, from the next handshake on.
-/// Mistake: PSK change that does not reach the next handshake.
 #[test]
 fn of_two_sessions_that_were_made_at_once_both_sides_use_that_of_the_greater_key() {
     // Found by the simulator: each side went on with its own, so both rekeyed at once for ever, and lost packets each time.
@@ -215,6 +209,8 @@ fn of_two_sessions_that_were_made_at_once_both_sides_use_that_of_the_greater_key
     }
 }
 
+/// PROTOCOL A10.4: preshared_key, from the next handshake on.
+/// Mistake: PSK change that does not reach the next handshake.
 #[test]
 fn a_preshared_key_counts_from_the_next_handshake_on() {
     let mut gw = Gateway::new();
@@ -300,12 +296,7 @@ fn a_session_ends_after_180_s() {
 /// PROTOCOL A1.5: 120 s.
 #[test]
 fn an_initiator_rekeys_after_120_s_when_it_sends() {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
-    gw.lan(&tagged(HOST, &client.inner(), 0, 96));
-    gw.settle();
-    let initiation = gw.datagrams().remove(0);
+    let (mut gw, mut client, initiation) = asking(1, 0);
     let response = client.respond(&initiation.payload).unwrap();
     gw.wan(&client.frame(&response));
     gw.settle();

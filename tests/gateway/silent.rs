@@ -1,19 +1,11 @@
 //! What is answered by nothing at all (TESTING A1 to A4, A14): no byte on any wire, one named drop each, no state changed.
 
 use crate::client::Client;
-use crate::harness::{Gateway, HOST, ROUTER_MAC, WAN_MAC, peer};
+use crate::harness::{Gateway, HOST, Options, ROUTER_MAC, WAN_MAC, peer};
 use crate::packets::{self, tag, tagged};
+use crate::scenes::connected;
 use culvert::control::change::{PeerChange, SecretKey};
 use std::net::SocketAddr;
-
-fn connected() -> (Gateway, Client) {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
-}
 
 /// Nothing of the session moved: the endpoint, and the counters 1.. are all still good.
 fn untouched(gw: &mut Gateway, client: &mut Client) {
@@ -37,7 +29,7 @@ fn forged(payload: &[u8]) -> Vec<u8> {
 /// Mistake: handshake lengths not checked.
 #[test]
 fn every_length_of_every_type_that_is_no_message() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut frames = Vec::new();
     for length in 0..2000 {
         for kind in [1, 2, 3, 4] {
@@ -61,7 +53,7 @@ fn every_length_of_every_type_that_is_no_message() {
 /// PROTOCOL A2.1: the type is a word of 32 bits.
 #[test]
 fn every_other_type_and_every_reserved_byte() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut frames = Vec::new();
     for length in [4, 32, 64, 92, 148, 1000] {
         for kind in (0..=255_u8).filter(|kind| !(1..=4).contains(kind)) {
@@ -90,7 +82,7 @@ fn every_other_type_and_every_reserved_byte() {
 /// TESTING A4: an unknown index.
 #[test]
 fn every_length_of_data_to_an_unknown_index() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let index = client.session().secrets.remote_index ^ 0x8000_0000;
     let frames: Vec<_> = (32..1950)
         .map(|length| {
@@ -112,7 +104,7 @@ fn every_length_of_data_to_an_unknown_index() {
 /// Mistake: endpoint moved by a packet that failed authentication.
 #[test]
 fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.session().seal(1, &tagged(&client.inner(), HOST, 1, 96));
     let flips: Vec<_> = (16..good.len())
         .map(|at| {
@@ -135,7 +127,7 @@ fn data_whose_tag_is_wrong_at_any_byte_moves_neither_window_nor_endpoint() {
 /// Mistake: data length not checked before subtracting the tag.
 #[test]
 fn data_that_is_cut_at_any_length() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.session().seal(1, &tagged(&client.inner(), HOST, 1, 96));
     let cut = |lengths: std::ops::Range<usize>| lengths.map(|len| forged(&good[..len])).collect::<Vec<_>>();
     gw.silent(&cut(0..32), "bad_message");
@@ -148,7 +140,7 @@ fn data_that_is_cut_at_any_length() {
 /// PROTOCOL A2.4: IP headers are checked.
 #[test]
 fn a_frame_that_is_cut_at_any_length() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.session().seal(1, &tagged(&client.inner(), HOST, 1, 96));
     let frame = client.frame(&good);
     for len in 0..frame.len() {
@@ -167,7 +159,7 @@ fn a_frame_that_is_cut_at_any_length() {
 /// TESTING A1: replayed, older, of the same time.
 #[test]
 fn an_initiation_replayed_or_with_an_older_timestamp() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let first = client.initiation_at(2_000_000);
     gw.wan(&client.frame(&first));
     gw.settle();
@@ -189,7 +181,7 @@ fn an_initiation_replayed_or_with_an_older_timestamp() {
 /// PROTOCOL A1.7: 20 ms.
 #[test]
 fn initiations_within_20_ms() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let (one, two, three) = (client.initiation(), client.initiation(), client.initiation());
     gw.wan(&client.frame(&one));
     gw.settle();
@@ -208,7 +200,7 @@ fn initiations_within_20_ms() {
 /// PROTOCOL A2.3: nothing that is not authentic is answered.
 #[test]
 fn a_bad_mac1_at_any_byte_and_a_message_for_another_key() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let good = client.initiation();
     let flips: Vec<_> = (4..132)
         .map(|at| {
@@ -229,7 +221,7 @@ fn a_bad_mac1_at_any_byte_and_a_message_for_another_key() {
 /// PROTOCOL A3.5: an unknown static key.
 #[test]
 fn an_unknown_peer_and_a_cookie_reply_that_nobody_asked_for() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut stranger = Client::new(2);
     let initiation = stranger.initiation();
     gw.silent(&[stranger.frame(&initiation)], "handshake_refused");
@@ -273,7 +265,7 @@ fn a_forged_response_leaves_the_pending_handshake_alone() {
 /// TESTING A18: UDP length, checksums, VLAN tags.
 #[test]
 fn outer_packets_that_are_no_datagrams_for_us() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let data = client.session().seal(1, &tagged(&client.inner(), HOST, 1, 96));
     let good = client.frame(&data);
     let with = |at: usize, bytes: &[u8]| {

@@ -1,21 +1,13 @@
 //! The timers T1 to T5 with the clock in hand (PROTOCOL A7). When exactly they fire is shown beside them.
 
 use crate::client::Client;
-use crate::harness::{Gateway, HOST, peer};
+use crate::harness::{Gateway, HOST, Options, peer};
 use crate::packets::{tag, tagged};
+use crate::scenes::{asking, connected};
 use culvert::control::change::PeerChange;
 
 fn kinds(gw: &mut Gateway) -> Vec<u8> {
     gw.datagrams().iter().map(|d| d.kind()).collect()
-}
-
-fn connected() -> (Gateway, Client) {
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.add(&client);
-    gw.connect(&mut client);
-    gw.frames();
-    (gw, client)
 }
 
 /// PROTOCOL A7.1: 20 sends, then what waits goes.
@@ -49,7 +41,7 @@ fn t1_twenty_initiations_and_what_waited_goes() {
 
 #[test]
 fn t1_a_session_that_comes_as_it_gives_up_makes_the_giving_up_void() {
-    let (mut gw, client) = connected();
+    let (mut gw, client) = connected(&Options::default());
     let flow = gw.record(&client).flow;
     let flow_of = |gw: &Gateway, f: &dyn Fn(&culvert::peer::Peer)| {
         f(gw.shared.flows.get(&gw.cores[0].reader, flow).unwrap());
@@ -67,17 +59,11 @@ fn t1_a_session_that_comes_as_it_gives_up_makes_the_giving_up_void() {
     gw.finish();
 }
 
-/// PROTOCOL A4.1: 5 s apart.
-/// PROTOCOL A1.3: 5 s.
+/// PROTOCOL A7.1: the tries end.
 #[test]
 fn t1_giving_up_under_a_session_that_is_due_for_rekeying_does_not_begin_anew() {
     // Found by the simulator: waking the worker, to purge what waits, asked for a younger key without sending anything.
-    let mut gw = Gateway::new();
-    let mut client = Client::new(1);
-    gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
-    gw.lan(&tagged(HOST, &client.inner(), 1, 96));
-    gw.settle();
-    let initiation = gw.datagrams().remove(0);
+    let (mut gw, mut client, initiation) = asking(1, 1);
     let response = client.respond(&initiation.payload).unwrap();
     gw.wan(&client.frame(&response));
     gw.settle();
@@ -93,6 +79,8 @@ fn t1_giving_up_under_a_session_that_is_due_for_rekeying_does_not_begin_anew() {
     gw.finish();
 }
 
+/// PROTOCOL A4.1: 5 s apart.
+/// PROTOCOL A1.3: 5 s.
 #[test]
 fn t1_initiations_are_five_seconds_apart_whatever_comes() {
     let mut gw = Gateway::new();
@@ -110,7 +98,7 @@ fn t1_initiations_are_five_seconds_apart_whatever_comes() {
 /// PROTOCOL A1.9: 10 s.
 #[test]
 fn t2_data_that_nothing_answers_is_answered_by_one_keepalive() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let frame = client.data(&tagged(&client.inner(), HOST, 1, 96));
     gw.wan(&frame);
     gw.settle();
@@ -128,7 +116,7 @@ fn t2_data_that_nothing_answers_is_answered_by_one_keepalive() {
 /// Mistake: keepalives that answer keepalives.
 #[test]
 fn t2_an_answer_makes_the_keepalive_needless_and_keepalives_are_not_answered() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let frame = client.data(&tagged(&client.inner(), HOST, 1, 96));
     gw.wan(&frame);
     gw.settle();
@@ -146,7 +134,7 @@ fn t2_an_answer_makes_the_keepalive_needless_and_keepalives_are_not_answered() {
 /// PROTOCOL A7.3: a handshake after 15 s.
 #[test]
 fn t3_data_without_any_answer_starts_a_handshake() {
-    let (mut gw, client) = connected();
+    let (mut gw, client) = connected(&Options::default());
     gw.lan(&tagged(HOST, &client.inner(), 1, 96));
     gw.settle();
     gw.frames();
@@ -160,7 +148,7 @@ fn t3_data_without_any_answer_starts_a_handshake() {
 /// PROTOCOL A7.4: 540 s.
 #[test]
 fn t4_key_material_is_gone_after_540_s() {
-    let (mut gw, client) = connected();
+    let (mut gw, client) = connected(&Options::default());
     let flow = gw.record(&client).flow;
     let empty = |gw: &Gateway| gw.shared.flows.get(&gw.cores[0].reader, flow).unwrap().keys.is_empty();
     gw.pass_ms(500_000);
@@ -174,7 +162,7 @@ fn t4_key_material_is_gone_after_540_s() {
 /// Mistake: persistent keepalive sent though traffic flows.
 #[test]
 fn t5_a_persistent_keepalive_comes_only_after_silence() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     gw.change_peer(PeerChange { public_key: client.key(), persistent_keepalive: Some(25), ..PeerChange::default() });
     gw.settle();
     gw.frames();
@@ -203,7 +191,7 @@ fn t5_a_persistent_keepalive_comes_only_after_silence() {
 /// Mistake: clock that jumps backwards panics.
 #[test]
 fn a_clock_that_leaps_or_stops_or_goes_back_breaks_nothing() {
-    let (mut gw, mut client) = connected();
+    let (mut gw, mut client) = connected(&Options::default());
     let mut pass = |gw: &mut Gateway| {
         let frame = client.data(&tagged(&client.inner(), HOST, 1, 96));
         gw.wan(&frame);
