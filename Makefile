@@ -30,6 +30,7 @@ figures: setup
 
 # Five minutes of libFuzzer for each parser, on nightly; FUZZ_SECONDS=60 makes it shorter.
 fuzz:
+	@configs/setup.sh fuzz
 	@tests/fuzz/run.sh $${FUZZ_SECONDS:-300}
 
 clean:

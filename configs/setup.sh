@@ -2,6 +2,7 @@
 # Makes a Debian machine ready to build, show and test culvert. A second call changes nothing and takes no time.
 #   configs/setup.sh         what `make build` and `make demo` need
 #   configs/setup.sh test    what `make test` needs beside it
+#   configs/setup.sh fuzz    what `make fuzz` needs beside it
 # CULVERT_HUGE_PAGES=N reserves N huge pages of 2 MiB instead of 256; 0 leaves them alone.
 set -eu
 
@@ -54,15 +55,17 @@ check_rust() {
     [ "$oldest" = "$RUST" ] || fail "Rust $has is too old: culvert needs $RUST (rustup update stable)"
 }
 
-# What one live test each needs, which is skipped with a loud line without it.
-test_packages() {
-    if command -v tshark >/dev/null || ! may_be_root; then return 0; fi
-    say "installs tshark"
-    apt_install tshark || { as_root apt-get -q update && apt_install tshark; } || say "tshark could not be installed"
+# A program from the package of this name, or of the second one; what needs it is skipped with a loud line without it.
+optional_package() {
+    if command -v "$1" >/dev/null || ! may_be_root; then return 0; fi
+    package=${2:-$1}
+    say "installs $package"
+    apt_install "$package" || { as_root apt-get -q update && apt_install "$package"; } || say "$package could not be installed"
 }
 
 test_tools() {
-    test_packages
+    # For one live test.
+    optional_package tshark
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked
@@ -99,5 +102,12 @@ trap 'rm -rf "$work"' EXIT
 command -v dpkg-query >/dev/null || fail "this is no Debian: install the packages yourself:" $PACKAGES
 install_packages
 check_rust
-[ "${1:-}" != test ] || { test_tools; peer_tools; }
+case ${1:-} in
+test)
+    test_tools
+    peer_tools
+    ;;
+# libFuzzer is C++; tests/fuzz/run.sh gets the rest by cargo.
+fuzz) optional_package c++ g++ ;;
+esac
 reserve_huge_pages

@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 LOGS=target/test-logs
-STEPS='rules format clippy clippy-without-dpdk doc unit live matrix demo loom miri deny'
+STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo loom miri deny'
 # Seconds that the nightly toolchain may take to come, and each of Miri's runs.
 FETCH=300
 MIRI=420
@@ -69,6 +69,11 @@ step_format() { cargo fmt --all --check; }
 step_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 
 step_clippy_without_dpdk() { cargo clippy --no-default-features --all-targets --locked -- -D warnings; }
+
+# The fuzzers are a package of their own, which nothing else here builds. A check links nothing: it needs neither nightly nor C++.
+step_fuzz_check() {
+    CUSTOM_LIBFUZZER_PATH=/nowhere/libfuzzer.a cargo check --manifest-path tests/fuzz/Cargo.toml --locked --target-dir target
+}
 
 step_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --locked; }
 

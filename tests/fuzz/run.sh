@@ -2,9 +2,9 @@
 # Searches with libFuzzer for inputs that break a property, each target for so many seconds. Exit code 1 if one did.
 #   tests/fuzz/run.sh                     all targets, 300 s each
 #   tests/fuzz/run.sh 60 uapi config      these, 60 s each
-# It needs nightly, cargo-fuzz and a C++ compiler, gets the first two if it can, and else skips with a loud line. What it finds of new coverage is
-# kept in target/fuzz/corpus, what breaks in tests/fuzz/artifacts: that becomes a seed in tests/fuzz/corpus, which
-# `make test` runs. The ordinary test `fuzz` runs the same bodies without any of this.
+# It needs nightly, cargo-fuzz and a C++ compiler (configs/setup.sh fuzz), gets the first two if it can, and else skips with a
+# loud line. What it finds of new coverage is kept in target/fuzz/corpus, what breaks in tests/fuzz/artifacts: that becomes a
+# seed in tests/fuzz/corpus, which `make test` runs. The ordinary test `fuzz` runs the same bodies without any of this.
 set -u
 cd "$(dirname "$0")/../.."
 
@@ -23,7 +23,7 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
     command -v rustup >/dev/null || skip 'there is no nightly toolchain, and no rustup to get it'
     timeout $FETCH rustup toolchain install nightly --profile minimal || skip 'rustup could not get nightly'
 fi
-command -v c++ >/dev/null || skip 'there is no C++ compiler, which libFuzzer needs (apt-get install g++)'
+command -v c++ >/dev/null || skip 'there is no C++ compiler, which libFuzzer needs (configs/setup.sh fuzz)'
 if ! cargo fuzz --version >/dev/null 2>&1; then
     timeout $FETCH cargo install cargo-fuzz --locked || skip 'cargo-fuzz could not be installed'
 fi
