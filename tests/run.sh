@@ -2,7 +2,7 @@
 # All checks, as named steps with their time; goes on after a failure and sums up at the end. Exit code 1 if any failed.
 #   tests/run.sh              all of them
 #   tests/run.sh clippy live  these
-# What a step says goes to target/test-logs/, and here if it fails. CULVERT_CHURN_SECONDS makes the live churn long.
+# What a step says goes to target/test-logs/, and here if it fails. CULVERT_LONG=1 makes some tests long, CULVERT_CHURN_SECONDS=600 the live churn.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -119,7 +119,7 @@ step_miri() {
     cargo +nightly miri setup || { echo 'Miri could not build its standard library'; return 77; }
     # The queues are where unsafe code stands that Miri can run: all of it once, and in the long run what has threads in many ways.
     miri '' queue:: || return
-    [ -z "${CULVERT_CHURN_SECONDS:-}" ] ||
+    [ -z "${CULVERT_LONG:-}" ] ||
         miri -Zmiri-many-seeds=0..16 queue::mpsc_tests::poll queue::inbox_tests::inbox queue::flow_models \
             queue::published::models queue::seqlock::tests::never
 }

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 /// `make test-long` tries harder.
 fn is_long() -> bool {
-    std::env::var_os("CULVERT_CHURN_SECONDS").is_some()
+    std::env::var_os("CULVERT_LONG").is_some()
 }
 
 /// Keypairs in the whole table.
