@@ -11,6 +11,7 @@ const FUNCTIONS: &str = "dpdk_(errno|mbuf_set_header_lengths)|fopencookie|setvbu
     |rte_(strerror|version|openlog_stream|log_.*)\
     |rte_(lcore_.*|socket_.*|thread_(un)?register|get_main_lcore)\
     |rte_dev_.*\
+    |rte_(rdtsc|get_tsc_hz)\
     |rte_eth_.*\
     |rte_(mempool_(get|put|avail_count|in_use_count|free|lookup|list_dump).*)\
     |rte_pktmbuf_(pool_create.*|alloc|alloc_bulk|free|free_bulk|chain|reset)\

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE 1
 #include <stdio.h>
 
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>

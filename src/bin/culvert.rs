@@ -26,24 +26,45 @@ enum Command {
         /// Which.
         table: Table,
     },
+    /// Changes a running gateway until it ends.
+    #[command(subcommand)]
+    Set(Setting),
     /// Shows a gateway at work, with clients, on this machine alone: network namespaces, removed at the end. Root only.
     Demo,
 }
 
+#[derive(Debug, Subcommand)]
+enum Setting {
+    /// Whether data cores count their cycles by stage, for `culvert show cycles`.
+    RecordCoreCycles {
+        /// On or off.
+        switch: Switch,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let table = match arguments.command {
-        Command::Show { table } => table,
+    let (request, table) = match arguments.command {
+        Command::Show { table } => ("show", Some(table)),
+        Command::Set(Setting::RecordCoreCycles { switch: Switch::On }) => ("set record-core-cycles on", None),
+        Command::Set(Setting::RecordCoreCycles { switch: Switch::Off }) => ("set record-core-cycles off", None),
         Command::Demo if cli::demo(&mut std::io::stdout()) => return ExitCode::SUCCESS,
         Command::Demo => return ExitCode::FAILURE,
     };
-    let answer = match cli::ask(&arguments.socket, "show") {
+    let answer = match cli::ask(&arguments.socket, request) {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("culvert: {error}");
             return ExitCode::from(if matches!(error, AskError::NoGateway { .. }) { 3 } else { 1 });
         }
     };
+    let Some(table) = table else { return ExitCode::SUCCESS };
     match cli::print(&answer, table, arguments.json, &mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

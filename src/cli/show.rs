@@ -14,6 +14,8 @@ pub enum Table {
     Ports,
     /// Turns of each core's loop, and how many found work.
     Cores,
+    /// Cycles of each core by stage, while `culvert set record-core-cycles on` holds. A unit is a burst, a chain, a chunk or a batch.
+    Cycles,
     /// The packet pool.
     Pool,
 }
@@ -25,6 +27,7 @@ impl Table {
             Self::Drops => &["drops", "control"],
             Self::Ports => &["ports"],
             Self::Cores => &["cores"],
+            Self::Cycles => &["cycles"],
             Self::Pool => &["pool"],
         }
     }
@@ -68,7 +71,8 @@ fn print_rows(rows: &[Value], out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     for row in rows {
         for column in &columns {
-            write!(out, "{:>16}", text(&row[column.as_str()]))?;
+            // What a row has nothing of stays blank.
+            write!(out, "{:>16}", row.get(column.as_str()).map(text).unwrap_or_default())?;
         }
         writeln!(out)?;
     }

@@ -119,6 +119,7 @@ impl<A: PacketPool> Core<A> {
     /// Public for harnesses that drive a core themselves. Never inlined: what it leaves on the stack lies below its caller's wiping.
     #[inline(never)]
     pub fn turn(&mut self, receive: bool) -> usize {
+        self.counters.cycles.begin_turn();
         let turn = Turn {
             shared: &*self.shared,
             reader: &self.reader,
@@ -134,6 +135,7 @@ impl<A: PacketPool> Core<A> {
             packets += worker.poll(&turn, &mut self.tx);
         }
         self.tx.flush(&self.counters);
+        self.counters.cycles.end_turn(packets > 0);
         packets
     }
 

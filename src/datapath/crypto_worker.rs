@@ -10,6 +10,7 @@ use crate::frame::{Kind, Packet, PacketPool};
 use crate::peer::{Peer, wants};
 use crate::queue::{Claim, Dir, PopEnd, Reader, Ticket, WorkerSeat, sync::Ordering};
 use crate::session::Keypair;
+use crate::shared::Stage;
 use arrayvec::ArrayVec;
 
 /// Packets a chunk, at most: what one ticket covers.
@@ -75,10 +76,14 @@ impl<A: PacketPool> CryptoWorker<A> {
 
     /// One turn: gather, cipher, release. Returns how many packets it worked on. Never waits.
     pub(super) fn poll(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) -> usize {
+        let cycles = &turn.counters.cycles;
+        cycles.enter(Stage::Release);
         let mut released = self.release(turn, tx);
+        cycles.enter(Stage::Drain);
         let gathered = self.gather(turn);
         if gathered > 0 {
             self.cipher(turn);
+            cycles.enter(Stage::Release);
             released += self.release(turn, tx);
         }
         gathered.max(released)
@@ -166,6 +171,7 @@ impl<A: PacketPool> CryptoWorker<A> {
             chunk.raw = true;
             chunk.ticket = Some(claim.take_ticket());
             popped = chunk.packets.len();
+            turn.counters.cycles.did(Stage::Drain, popped, 1);
         }
         let flows = &turn.shared.flows;
         match end {
@@ -182,15 +188,22 @@ impl<A: PacketPool> CryptoWorker<A> {
 
     /// Seals and opens everything raw, as one batch a direction over all peers.
     fn cipher(&mut self, turn: &Turn<'_, A>) {
+        let cycles = &turn.counters.cycles;
         for dir in [Dir::Egress, Dir::Ingress] {
+            cycles.enter(Stage::Drain);
             let mut jobs: ArrayVec<Job<'_>, JOBS> = ArrayVec::new();
             for chunk in self.chunks.iter_mut().filter(|c| c.raw && c.dir == dir) {
                 add_jobs(chunk, &mut jobs, turn);
             }
-            match dir {
-                Dir::Egress => self.cipher.seal(&mut jobs),
-                Dir::Ingress => self.cipher.open(&mut jobs),
+            if !jobs.is_empty() {
+                cycles.enter(Stage::Aead);
+                cycles.did(Stage::Aead, jobs.len(), 1);
+                match dir {
+                    Dir::Egress => self.cipher.seal(&mut jobs),
+                    Dir::Ingress => self.cipher.open(&mut jobs),
+                }
             }
+            cycles.enter(Stage::Release);
             let good: ArrayVec<bool, JOBS> = jobs.iter().map(|j| j.ok).collect();
             drop(jobs);
             let mut good = good.into_iter();
@@ -216,6 +229,7 @@ impl<A: PacketPool> CryptoWorker<A> {
             }
             let Some(ticket) = chunk.ticket.take() else { continue };
             released += chunk.packets.len();
+            turn.counters.cycles.did(Stage::Release, chunk.packets.len(), 1);
             if ticket.is_retired() {
                 turn.counters.drop_burst(DropReason::PeerGone, &mut chunk.packets);
             } else if chunk.dir == Dir::Egress {

@@ -3,6 +3,7 @@
 use super::{Counters, DropReason, PeerFlow, Shared};
 use crate::frame::{BURST, Packet, PacketPool};
 use crate::queue::{Chain, Dir, Reader};
+use crate::shared::Stage;
 use arrayvec::ArrayVec;
 
 /// One group of a burst: the packets of one direction of one peer, oldest first.
@@ -57,6 +58,11 @@ impl<'r, P: Packet> Handoff<'r, P> {
         shared: &Shared<A>,
         counters: &Counters,
     ) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let before = counters.cycles.enter(Stage::Handoff);
+        counters.cycles.did(Stage::Handoff, self.packets.len(), self.groups.len());
         for group in self.groups.drain(..) {
             let credits = group.flow.offer(reader, self.dir, group.count);
             let granted = credits.granted();
@@ -75,5 +81,6 @@ impl<'r, P: Packet> Handoff<'r, P> {
             credits.push(chain, &shared.flows);
         }
         self.packets.clear();
+        counters.cycles.enter(before);
     }
 }

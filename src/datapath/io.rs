@@ -6,6 +6,7 @@ use super::handoff::Handoff;
 use super::{DropReason, Forward, Port, RxPort, Tx, rx, undeliverable};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
+use crate::shared::Stage;
 
 /// Bursts that one turn takes from the inbox: more than the cores that send by it can release in a turn of theirs.
 const INBOX_BURSTS: usize = 16;
@@ -31,10 +32,15 @@ impl<A: PacketPool> Io<A> {
         if receive {
             for rx in &mut self.rx {
                 let Some(port) = turn.shared.port(rx.port) else { continue };
+                let cycles = &turn.counters.cycles;
+                cycles.enter(Stage::Rx);
                 let mut burst = Burst::new();
                 rx::receive(rx, port, &mut burst, &turn.shared.pool, turn.counters);
-                packets += burst.len();
-                dispatch(&mut burst, port, turn);
+                if !burst.is_empty() {
+                    packets += burst.len();
+                    cycles.did(Stage::Rx, burst.len(), 1);
+                    dispatch(&mut burst, port, turn);
+                }
             }
         }
         packets
@@ -66,6 +72,8 @@ impl<A: PacketPool> Io<A> {
 /// Classifies a burst and hands every packet on.
 fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Turn<'_, A>) {
     let shared = turn.shared;
+    turn.counters.cycles.enter(Stage::Classify);
+    turn.counters.cycles.did(Stage::Classify, burst.len(), 1);
     let mut ingress = Handoff::new(Dir::Ingress);
     let mut forward = Forward::new(turn);
     for mut packet in burst.drain(..) {

@@ -3,6 +3,7 @@
 use super::{Counters, DropReason, Port, vlan};
 use crate::frame::{BURST, Burst, Frame, Kind, Packet, TxBurst};
 use crate::queue::Sender;
+use crate::shared::Stage;
 
 /// How often a full TX ring is tried before its packets are dropped.
 const TRIES: usize = 8;
@@ -99,6 +100,8 @@ impl<P: Packet> Tx<P> {
 impl<P: Packet> TxPort<P> {
     /// Sends the buffer; what is refused to the end is dropped, so the buffer is empty afterwards.
     fn flush(&mut self, port: u16, counters: &Counters) {
+        let before = counters.cycles.enter(Stage::Tx);
+        counters.cycles.did(Stage::Tx, self.burst.len(), 1);
         match &mut self.path {
             TxPath::Queue(queue) => send_all(queue.as_mut(), (port, self.vlan), &mut self.burst, counters),
             // The owner counts them as sent when they are.
@@ -107,13 +110,16 @@ impl<P: Packet> TxPort<P> {
                 counters.drop_burst(DropReason::TxFull, &mut self.burst);
             }
         }
+        counters.cycles.enter(before);
     }
 
     /// The same for `due`.
     fn flush_due(&mut self, port: u16, counters: &Counters) {
+        let before = counters.cycles.enter(Stage::Tx);
         if let TxPath::Queue(queue) | TxPath::Shared(queue, _) = &mut self.path {
             send_all(queue.as_mut(), (port, self.vlan), &mut self.due, counters);
         }
+        counters.cycles.enter(before);
     }
 }
 

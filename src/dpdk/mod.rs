@@ -25,6 +25,7 @@ mod port_info;
 mod port_setup;
 mod port_stats;
 mod rx_queue;
+mod tsc;
 mod tx_queue;
 
 pub use device::{Device, DeviceError, PciAddress};
@@ -41,4 +42,5 @@ pub use port::{Port, PortError, PortFailure, PortId, PortOptions, PortQueues};
 pub use port_info::{Link, PortInfo};
 pub use port_stats::PortStats;
 pub use rx_queue::{RxQueue, RxQueueId};
+pub use tsc::{tsc, tsc_hz};
 pub use tx_queue::{TxQueue, TxQueueId};

@@ -2,10 +2,10 @@
 
 use super::tables::Tables;
 use crate::config::Config;
-use crate::dpdk::{Eal, Pool, Port};
+use crate::dpdk::{self, Eal, Pool, Port};
 use crate::peer::Tally;
 use crate::queue::sync::Arc;
-use crate::shared::{Account, Counters, Shared};
+use crate::shared::{Account, Counters, Shared, Stage};
 use crossbeam_utils::CachePadded;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -34,12 +34,12 @@ impl Report {
 
     /// The counters of a data core that starts.
     pub(super) fn data(&self, name: &str) -> SharedCounters {
-        register(&self.data, name)
+        register(&self.data, Counters::timed(name, dpdk::tsc))
     }
 
     /// The counters of a control thread that starts.
     pub(super) fn control(&self, name: &str) -> SharedCounters {
-        register(&self.control, name)
+        register(&self.control, Counters::new(name))
     }
 
     /// The sums, now.
@@ -75,6 +75,7 @@ impl Report {
             "control": reasons(&account.control_drops),
             "ports": self.ports(),
             "cores": self.cores(),
+            "cycles": self.cycles(),
             "handshakes": { "curve_operations": lock(&self.control).iter().map(|c| c.curve_operations.get()).sum::<u64>() },
             "pool": { "size": self.pool.size(), "available": self.pool.available() },
         })
@@ -101,6 +102,33 @@ impl Report {
     fn cores(&self) -> Value {
         let core = |c: &SharedCounters| json!({ "core": c.name, "turns": c.turns.get(), "busy": c.turns_busy.get() });
         lock(&self.data).iter().map(core).collect()
+    }
+
+    /// Whether data cores record where their cycles go, from their next turn on (`record-core-cycles`).
+    pub fn record_core_cycles(&self, on: bool) {
+        lock(&self.data).iter().for_each(|core| core.cycles.record(on));
+    }
+
+    /// What was recorded: a row a core and stage.
+    fn cycles(&self) -> Value {
+        let per = |all: u64, of: u64| if of == 0 { 0.0 } else { (all as f64 / of as f64 * 10.0).round() / 10.0 };
+        let rows = |core: &SharedCounters| {
+            let row = |stage: Stage| {
+                let spent = core.cycles.spent(stage);
+                json!({
+                    "core": core.name,
+                    "stage": stage.name(),
+                    "cycles": spent.cycles,
+                    "packets": spent.packets,
+                    "units": spent.units,
+                    "a_packet": per(spent.cycles, spent.packets),
+                    "a_unit": per(spent.packets, spent.units),
+                })
+            };
+            let idle = json!({ "core": core.name, "stage": "idle", "cycles": core.cycles.idle() });
+            Stage::ALL.map(row).into_iter().chain([idle]).collect::<Vec<_>>()
+        };
+        lock(&self.data).iter().flat_map(rows).collect()
     }
 
     /// The fact lines of the start.
@@ -163,8 +191,7 @@ impl Report {
     }
 }
 
-fn register(list: &Mutex<Vec<SharedCounters>>, name: &str) -> SharedCounters {
-    let counters = Counters::new(name);
+fn register(list: &Mutex<Vec<SharedCounters>>, counters: SharedCounters) -> SharedCounters {
     lock(list).push(Arc::clone(&counters));
     counters
 }

@@ -97,9 +97,16 @@ fn answer(mut stream: &UnixStream, report: &Report) -> std::io::Result<()> {
     let request = read_request(stream)?;
     let reply = match request.trim() {
         "show" => report.json(),
+        "set record-core-cycles on" => record_core_cycles(report, true),
+        "set record-core-cycles off" => record_core_cycles(report, false),
         other => serde_json::json!({ "error": format!("unknown request {other:?}") }),
     };
     stream.write_all(format!("{reply}\n").as_bytes())
+}
+
+fn record_core_cycles(report: &Report, on: bool) -> serde_json::Value {
+    report.record_core_cycles(on);
+    serde_json::json!({ "record-core-cycles": if on { "on" } else { "off" } })
 }
 
 /// Reads a line, for as long as all of it may take: who drips bytes holds nobody up.

@@ -104,6 +104,13 @@ impl Tally {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
+    /// Begins anew at `n`. The one writer.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        // Relaxed: as above.
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// The sum so far. Any thread.
     pub fn get(&self) -> u64 {
         // Relaxed: a figure.

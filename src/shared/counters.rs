@@ -1,6 +1,6 @@
 //! What each thread counts: one writer a counter, so a count is a load and a store.
 
-use super::DropReason;
+use super::{CoreCycles, DropReason};
 use crate::frame::Packet;
 use crate::peer::Tally;
 use arrayvec::ArrayVec;
@@ -37,12 +37,19 @@ pub struct Counters {
     pub turns_busy: Tally,
     /// All loop turns.
     pub turns: Tally,
+    /// Where a data core's cycles go.
+    pub cycles: CoreCycles,
     drops: [Tally; DropReason::COUNT],
 }
 
 impl Counters {
-    /// All zero.
+    /// All zero; there is no clock to count cycles by.
     pub fn new(name: &str) -> Arc<CachePadded<Self>> {
+        Self::timed(name, || 0)
+    }
+
+    /// The same with a clock for [`Self::cycles`].
+    pub fn timed(name: &str, clock: fn() -> u64) -> Arc<CachePadded<Self>> {
         Arc::new(CachePadded::new(Self {
             name: name.to_owned(),
             rx: Default::default(),
@@ -56,6 +63,7 @@ impl Counters {
             curve_operations: Tally::default(),
             turns_busy: Tally::default(),
             turns: Tally::default(),
+            cycles: CoreCycles::new(clock),
             drops: std::array::from_fn(|_| Tally::default()),
         }))
     }

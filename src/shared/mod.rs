@@ -3,11 +3,13 @@
 //! The two sides never call each other; they share this, [`crate::peer`] and [`crate::route`], and hand packets over by queues.
 
 mod counters;
+mod cycles;
 mod drop_reason;
 mod topology;
 mod tunnel;
 
 pub use counters::{Account, Counters, MOST_PORTS};
+pub use cycles::{CoreCycles, Spent, Stage};
 pub use drop_reason::DropReason;
 pub use topology::{Budget, Clock, Hop, PeerFlow, Port, Roles, Routes, Shared};
 pub use tunnel::{ListenPorts, MOST_INTERFACES, Tunnel};

@@ -19,6 +19,7 @@ mod packets;
 mod rig;
 
 mod churn;
+mod cycles;
 mod dos;
 mod fragments;
 mod full;
