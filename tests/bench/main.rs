@@ -32,6 +32,9 @@ mod rig;
 mod attack;
 mod boringtun;
 mod figures;
+mod one_core;
+mod path;
+mod peers;
 
 use figures::Figures;
 use std::process::{Command, ExitCode};
@@ -53,7 +56,8 @@ mod harness {
 }
 
 /// The groups, in the order of the table.
-const GROUPS: &[(&str, Measure)] = &[("handshake", attack::measure)];
+const GROUPS: &[(&str, Measure)] =
+    &[("path", path::measure), ("peers", peers::measure), ("handshake", attack::measure)];
 
 type Measure = fn(&mut Figures);
 
