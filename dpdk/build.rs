@@ -1,6 +1,11 @@
-//! Finds the installed libdpdk, declares what `wrapper.h` names, and compiles its static inline functions.
+//! Finds the installed libdpdk, declares what `wrapper.h` names, and compiles its static inline functions. On x86 the
+//! same for Intel's libipsec-mb, which Debian's libdpdk-dev brings and no pkg-config file describes.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The oldest release whose API the wrappers are written for.
 const OLDEST: &str = "22.11";
@@ -24,6 +29,10 @@ const TYPES: &str = "rte_mbuf|rte_mempool|rte_ring|rte_eth_.*|_?IO_.*|cookie_.*"
 /// Constants. `per_lcore_*` are thread-local and would be declared wrongly.
 const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
     |RING_F_.*|SOCKET_ID_ANY|LCORE_ID_ANY|_IONBF|_IOLBF";
+
+/// Of libipsec-mb: what `culvert::aead` calls, and what its job API is made of.
+const CIPHER_FUNCTIONS: &str = "imb_(get_mb_mgr_size|set_pointers_mb_mgr|get_errno)|init_mb_mgr_auto";
+const CIPHER_TYPES: &str = "IMB_(MGR|JOB|STATUS)";
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
@@ -66,6 +75,28 @@ fn main() {
         inline_functions.flag(flag);
     }
     inline_functions.compile("dpdk_inlines");
+
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        bind_ipsec_mb(&out);
+    }
+}
+
+/// Declares the job API of libipsec-mb.
+fn bind_ipsec_mb(out: &Path) {
+    println!("cargo::rustc-link-lib=IPSec_MB");
+    bindgen::Builder::default()
+        .header_contents("ipsec_mb.h", "#include <intel-ipsec-mb.h>")
+        .use_core()
+        .default_enum_style(bindgen::EnumVariation::Consts)
+        .prepend_enum_name(false)
+        .allowlist_function(CIPHER_FUNCTIONS)
+        .allowlist_type(CIPHER_TYPES)
+        .generate_comments(false)
+        .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()))
+        .generate()
+        .unwrap_or_else(|error| panic!("intel-ipsec-mb.h is needed (Debian: libipsec-mb-dev): {error}"))
+        .write_to_file(out.join("ipsec_mb.rs"))
+        .expect("OUT_DIR takes the bindings");
 }
 
 /// What DPDK wants its users to be compiled with. The crate `pkg-config` keeps include paths only and loses

@@ -1,11 +1,20 @@
 //! Which code does the work, and how it is chosen at start.
 
+#[cfg(all(feature = "dpdk", target_arch = "x86_64"))]
+use super::ipsec_mb::IpsecMb;
+#[cfg(not(all(feature = "dpdk", target_arch = "x86_64")))]
+use super::not_built::NotBuilt as IpsecMb;
+use super::not_built::NotBuilt as Simd;
 use super::{Batches, Job, SelfTestError, portable, self_test};
 use core::{cell::Cell, fmt, marker::PhantomData};
 
 /// The code that seals and opens: a choice, made once at start. What runs is the [`Cipher`] that it makes for each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
+    /// Our own over many messages at once, with AVX-512.
+    Simd,
+    /// Intel's libipsec-mb.
+    IpsecMb,
     /// The crate `chacha20poly1305`, one message after the other: runs everywhere, and the reference of all others.
     Portable,
 }
@@ -13,21 +22,41 @@ pub enum Backend {
 /// What the backends ask of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuFeatures {
-    /// AVX-512 F, BW, DQ, VL, IFMA and VBMI2.
+    /// AVX-512 F, BW, DQ, VL, IFMA and VBMI2, and BMI2.
     pub avx512: bool,
+    /// SSE4.2, AES-NI and PCLMULQDQ.
+    pub aes: bool,
+}
+
+/// Why a backend does not run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lack {
+    /// Its code is not in this program.
+    #[error("it is not in this build")]
+    Build,
+    /// The CPU, or the virtual machine, is without something.
+    #[error("this CPU has no {0}")]
+    Cpu(&'static str),
 }
 
 /// Why a backend cannot be had.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChooseError {
-    /// A known name, but not in this program.
-    #[error("[crypto] backend `{0}`: this build has only `portable`. Name that, or leave the key out")]
-    NotBuilt(&'static str),
+    /// A known name, but it does not run here.
+    #[error("[crypto] backend `{backend}`: {lack}. Leave the key out, which here means `{instead}`, or name that")]
+    Lacks {
+        /// Its name.
+        backend: &'static str,
+        /// What is missing.
+        lack: Lack,
+        /// What `auto` takes.
+        instead: &'static str,
+    },
     /// No such name.
-    #[error("[crypto] backend `{0}` is unknown: it is one of `auto`, `portable`, `ipsec-mb`, `simd`")]
+    #[error("[crypto] backend `{0}` is unknown: it is one of `auto`, `simd`, `ipsec-mb`, `portable`")]
     Unknown(String),
     /// It gives wrong answers on this machine.
-    #[error("[crypto] backend `{backend}` fails its self-test: {error}. Name another until that is mended")]
+    #[error("[crypto] backend `{backend}` fails its self-test: {error}. Name another one, and report this")]
     SelfTest {
         /// Its name.
         backend: &'static str,
@@ -45,6 +74,8 @@ pub struct Cipher {
 }
 
 enum Code {
+    Simd(Box<Simd>),
+    IpsecMb(Box<IpsecMb>),
     Portable,
 }
 
@@ -52,64 +83,94 @@ impl CpuFeatures {
     /// Those of the CPU that this runs on, as far as the kernel lets programs use them.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512ifma")
-            && is_x86_feature_detected!("avx512vbmi2");
+        return Self {
+            avx512: is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512ifma")
+                && is_x86_feature_detected!("avx512vbmi2")
+                && is_x86_feature_detected!("bmi2"),
+            aes: is_x86_feature_detected!("sse4.2")
+                && is_x86_feature_detected!("aes")
+                && is_x86_feature_detected!("pclmulqdq"),
+        };
         #[cfg(not(target_arch = "x86_64"))]
-        let avx512 = false;
-        Self { avx512 }
+        return Self { avx512: false, aes: false };
     }
 }
 
 impl Backend {
-    /// All that this program has, the fastest first. What is not in it cannot be chosen.
-    pub const ALL: [Self; 1] = [Self::Portable];
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Simd, Self::IpsecMb, Self::Portable];
 
-    /// Those that this machine can run, the fastest first: all tests run over them.
+    /// Those that run here, the fastest first: all tests run over them.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::available_on(CpuFeatures::detect())
     }
 
-    /// Those that a machine with this CPU can run, the fastest first.
+    /// Those that run on a machine with this CPU, the fastest first.
     pub fn available_on(cpu: CpuFeatures) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |backend| backend.runs_on(cpu))
+        Self::ALL.into_iter().filter(move |backend| backend.lack_on(cpu).is_none())
     }
 
-    /// The backend for the configuration's `crypto.backend`: `auto` takes the fastest that this machine can run.
+    /// Why it does not run on a machine with this CPU; `None`: it does.
+    pub fn lack_on(self, cpu: CpuFeatures) -> Option<Lack> {
+        let lack = |has: bool, what| (!has).then_some(Lack::Cpu(what));
+        match self {
+            Self::Simd => Some(Lack::Build),
+            Self::IpsecMb if cfg!(not(all(feature = "dpdk", target_arch = "x86_64"))) => Some(Lack::Build),
+            Self::IpsecMb => lack(cpu.aes, "SSE4.2, AES and PCLMULQDQ"),
+            Self::Portable => None,
+        }
+    }
+
+    /// The backend for the configuration's `crypto.backend`: `auto` takes the fastest that runs here.
     /// What it returns has passed its self-test. Called once, at start.
     ///
     /// # Errors
     /// See [`ChooseError`].
     pub fn choose(name: &str) -> Result<Self, ChooseError> {
-        let built = Self::available().find(|backend| name == "auto" || name == backend.name());
-        let backend = match (built, name) {
-            (Some(backend), _) => backend,
-            (None, "ipsec-mb") => return Err(ChooseError::NotBuilt("ipsec-mb")),
-            (None, "simd") => return Err(ChooseError::NotBuilt("simd")),
-            (None, other) => return Err(ChooseError::Unknown(other.to_owned())),
-        };
+        let backend = Self::choose_on(name, CpuFeatures::detect())?;
         match backend.self_test() {
             Ok(()) => Ok(backend),
             Err(error) => Err(ChooseError::SelfTest { backend: backend.name(), error }),
         }
     }
 
+    /// What `choose` tests and takes on a machine with this CPU.
+    ///
+    /// # Errors
+    /// See [`ChooseError`].
+    pub fn choose_on(name: &str, cpu: CpuFeatures) -> Result<Self, ChooseError> {
+        let fastest = Self::available_on(cpu).next().unwrap_or(Self::Portable);
+        if name == "auto" {
+            return Ok(fastest);
+        }
+        let named = Self::ALL.into_iter().find(|backend| backend.name() == name);
+        let backend = named.ok_or_else(|| ChooseError::Unknown(name.to_owned()))?;
+        match backend.lack_on(cpu) {
+            None => Ok(backend),
+            Some(lack) => Err(ChooseError::Lacks { backend: backend.name(), lack, instead: fastest.name() }),
+        }
+    }
+
     /// Its name, as `choose` takes it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Simd => "simd",
+            Self::IpsecMb => "ipsec-mb",
             Self::Portable => "portable",
         }
     }
 
-    /// Makes what one worker owns. At start: it may allocate.
+    /// Makes what one worker owns. At start: it allocates.
+    ///
+    /// # Panics
+    /// If this backend does not run here (see [`Backend::lack_on`]). `choose` gives none such.
     pub fn cipher(self) -> Cipher {
-        let code = match self {
-            Self::Portable => Code::Portable,
-        };
-        Cipher { code, one_thread: PhantomData }
+        let Some(cipher) = self.make() else { unreachable!("the crypto backend {} does not run here", self.name()) };
+        cipher
     }
 
     /// Compares it with known answers and with what it must refuse.
@@ -117,14 +178,16 @@ impl Backend {
     /// # Errors
     /// The first answer that is wrong.
     pub fn self_test(self) -> Result<(), SelfTestError> {
-        self_test::run(&mut self.cipher())
+        self_test::run(&mut self.make().ok_or(SelfTestError::Start)?)
     }
 
-    /// Whether this CPU has what it needs.
-    fn runs_on(self, _cpu: CpuFeatures) -> bool {
-        match self {
-            Self::Portable => true,
-        }
+    fn make(self) -> Option<Cipher> {
+        let code = match self {
+            Self::Simd => Code::Simd(Simd::new()?),
+            Self::IpsecMb => Code::IpsecMb(IpsecMb::new()?),
+            Self::Portable => Code::Portable,
+        };
+        Some(Cipher { code, one_thread: PhantomData })
     }
 }
 
@@ -134,6 +197,8 @@ impl Cipher {
     #[inline]
     pub fn seal(&mut self, jobs: &mut [Job<'_>]) {
         match &mut self.code {
+            Code::Simd(simd) => simd.seal(jobs),
+            Code::IpsecMb(library) => library.seal(jobs),
             Code::Portable => portable::seal(jobs),
         }
     }
@@ -143,6 +208,8 @@ impl Cipher {
     #[inline]
     pub fn open(&mut self, jobs: &mut [Job<'_>]) {
         match &mut self.code {
+            Code::Simd(simd) => simd.open(jobs),
+            Code::IpsecMb(library) => library.open(jobs),
             Code::Portable => portable::open(jobs),
         }
     }
@@ -150,6 +217,8 @@ impl Cipher {
     /// The backend that made it.
     pub fn backend(&self) -> Backend {
         match self.code {
+            Code::Simd(_) => Backend::Simd,
+            Code::IpsecMb(_) => Backend::IpsecMb,
             Code::Portable => Backend::Portable,
         }
     }

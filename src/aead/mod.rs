@@ -4,6 +4,12 @@
 //! (WireGuard paper, section 5.4.6). All backends give the same bytes; `portable` is the reference of the others.
 
 mod backend;
+#[cfg(test)]
+mod differential;
+#[cfg(all(feature = "dpdk", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "the fence around libipsec-mb")]
+mod ipsec_mb;
+mod not_built;
 mod portable;
 mod self_test;
 #[cfg(test)]
@@ -11,7 +17,7 @@ mod tests;
 #[cfg(test)]
 mod wycheproof;
 
-pub use backend::{Backend, ChooseError, Cipher, CpuFeatures};
+pub use backend::{Backend, ChooseError, Cipher, CpuFeatures, Lack};
 pub use self_test::SelfTestError;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};

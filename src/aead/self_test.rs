@@ -9,6 +9,9 @@ use core::array;
 /// What a backend did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelfTestError {
+    /// It does not even start.
+    #[error("it refuses to run on this CPU")]
+    Start,
     /// A sealed message differs.
     #[error("sealing {0} bytes gives a wrong answer")]
     Seal(usize),

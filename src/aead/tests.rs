@@ -2,8 +2,11 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "made-up bytes")]
 
-use super::{Backend, Batches, ChooseError, Job, Key, SelfTestError, TAG_LEN, portable, self_test};
+use super::{Backend, Batches, ChooseError, CpuFeatures, Job, Key, Lack, SelfTestError, TAG_LEN, portable, self_test};
 use proptest::prelude::*;
+
+/// Whether this build has it.
+const SIMD: bool = false;
 
 /// RFC 8439, section 2.8.2, with WireGuard's form of nonce and no associated data; the answer is from OpenSSL 3.0.
 #[test]
@@ -27,21 +30,54 @@ b5c8274ef7d10f6fafd04647fa6775577a1a250dcc2df37e95e46c4a";
 
 #[test]
 fn names_are_chosen_or_refused_with_a_reason() {
-    assert_eq!(Backend::choose("portable"), Ok(Backend::Portable));
-    let auto = Backend::choose("auto").unwrap();
-    assert_eq!(Backend::available().next(), Some(auto));
-    for backend in Backend::available() {
-        assert_eq!(Backend::choose(backend.name()), Ok(backend));
-    }
-    let built = |name: &&str| Backend::ALL.iter().any(|backend| backend.name() == *name);
-    for name in ["ipsec-mb", "simd"].into_iter().filter(|name| !built(name)) {
-        let error = Backend::choose(name).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("[crypto] backend `{name}`: this build has only `portable`. Name that, or leave the key out")
-        );
+    let fastest = Backend::available().next().unwrap();
+    assert_eq!(Backend::choose("auto"), Ok(fastest));
+    for backend in Backend::ALL {
+        match backend.lack_on(CpuFeatures::detect()) {
+            None => assert_eq!(Backend::choose(backend.name()), Ok(backend)),
+            Some(lack) => assert_eq!(
+                Backend::choose(backend.name()),
+                Err(ChooseError::Lacks { backend: backend.name(), lack, instead: fastest.name() })
+            ),
+        }
     }
     assert_eq!(Backend::choose("Portable"), Err(ChooseError::Unknown("Portable".into())));
+}
+
+/// Each CPU that there is to hide: the choice falls back, what is named and cannot run is refused with the mend, and what
+/// is chosen works.
+#[test]
+fn a_cpu_without_something_falls_back() {
+    let ipsec_mb = Backend::IpsecMb.lack_on(CpuFeatures { avx512: true, aes: true }) != Some(Lack::Build);
+    for (avx512, aes) in [(false, false), (false, true), (true, false), (true, true)] {
+        let cpu = CpuFeatures { avx512, aes };
+        let expected: Vec<Backend> = [(Backend::Simd, avx512 && SIMD), (Backend::IpsecMb, aes && ipsec_mb)]
+            .into_iter()
+            .filter_map(|(backend, runs)| runs.then_some(backend))
+            .chain([Backend::Portable])
+            .collect();
+        assert_eq!(Backend::available_on(cpu).collect::<Vec<_>>(), expected);
+        assert_eq!(Backend::choose_on("auto", cpu), Ok(expected[0]));
+        assert_eq!(Backend::choose_on("portable", cpu), Ok(Backend::Portable));
+        if expected.iter().all(|backend| Backend::available().any(|runs| runs == *backend)) {
+            assert_eq!(expected[0].self_test(), Ok(()));
+        }
+    }
+    let old = CpuFeatures { avx512: false, aes: false };
+    if SIMD {
+        assert_eq!(
+            Backend::choose_on("simd", old).unwrap_err().to_string(),
+            "[crypto] backend `simd`: this CPU has no AVX-512 with IFMA and VBMI2. Leave the key out, which here means \
+             `portable`, or name that"
+        );
+    }
+    if ipsec_mb {
+        assert_eq!(
+            Backend::choose_on("ipsec-mb", old).unwrap_err().to_string(),
+            "[crypto] backend `ipsec-mb`: this CPU has no SSE4.2, AES and PCLMULQDQ. Leave the key out, which here \
+             means `portable`, or name that"
+        );
+    }
 }
 
 #[test]

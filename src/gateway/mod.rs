@@ -10,7 +10,7 @@ mod threads;
 pub use error::StartError;
 pub use report::Report;
 
-use crate::aead::Backend;
+use crate::aead::{Backend, CpuFeatures};
 use crate::config::{self, Config, Interface as InterfaceConfig};
 use crate::control::change::ChangeSet;
 use crate::control::interface::{ChangeError, Interface, WgDevice, Writer};
@@ -96,7 +96,7 @@ impl Gateway {
         let queues = layout.lines(&plan, config);
         let threads = starter.start(seats, layout)?;
         report.facts(config, &eal, &ports, &queues);
-        tracing::info!("cipher: {}, known answers checked", backend.name());
+        tracing::info!("{}", cipher_fact(backend));
         for (interface, tunnel) in tables.interfaces.iter().zip(&tables.shared.tunnels) {
             let ports = tunnel.listen_ports();
             let (s, ports) = (if ports.len() > 1 { "s" } else { "" }, ports.iter().map(ToString::to_string));
@@ -190,4 +190,12 @@ fn backend(config: &Config) -> Result<Backend, StartError> {
     };
     // It computes its known answers before it is chosen.
     Ok(Backend::choose(name)?)
+}
+
+/// The line about the cipher: which, and why no faster one where the machine is the reason.
+fn cipher_fact(backend: Backend) -> String {
+    let cpu = CpuFeatures::detect();
+    let faster = Backend::ALL.into_iter().take_while(|faster| *faster != backend);
+    let lacks = faster.filter_map(|faster| faster.lack_on(cpu).map(|lack| format!("; not {}: {lack}", faster.name())));
+    format!("cipher: {}, known answers checked{}", backend.name(), lacks.collect::<String>())
 }
