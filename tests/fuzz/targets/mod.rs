@@ -1,6 +1,7 @@
 //! What is fuzzed: one body a kind of input, each a function that any bytes may be given to and that panics when a
 //! property does not hold. The fuzzers (`tests/fuzz/bin`) and the ordinary test (`tests/fuzz/corpus.rs`) share them.
 
+mod aead;
 mod classify;
 mod config;
 mod gateway;
@@ -17,7 +18,8 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const ALL: [Target; 8] = [
+pub(crate) const ALL: [Target; 9] = [
+    Target { name: "aead", run: aead::run },
     Target { name: "classify", run: classify::run },
     Target { name: "config", run: config::run },
     Target { name: "gateway", run: gateway::run },
