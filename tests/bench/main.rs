@@ -29,6 +29,7 @@ mod packets;
 #[expect(dead_code, reason = "shared with the tests")]
 mod rig;
 
+mod aead;
 mod attack;
 mod boringtun;
 mod figures;
@@ -57,7 +58,7 @@ mod harness {
 
 /// The groups, in the order of the table.
 const GROUPS: &[(&str, Measure)] =
-    &[("path", path::measure), ("peers", peers::measure), ("handshake", attack::measure)];
+    &[("aead", aead::measure), ("path", path::measure), ("peers", peers::measure), ("handshake", attack::measure)];
 
 type Measure = fn(&mut Figures);
 
