@@ -2,11 +2,12 @@
 
 use super::{Frame, HeapPacket};
 use crate::frame::fragments::{Fragment, Gather, Gathered, GivenUp, MOST_DATAGRAMS, MOST_FRAGMENTS, PATIENCE_MS};
+use arrayvec::ArrayVec;
 
 /// Bytes of an untagged Ethernet header.
 const ETHERNET: usize = 14;
 
-/// Holds at most so many fragments.
+/// Holds at most so many fragments; what it takes, it takes at the start, as the library's table does.
 #[derive(Debug)]
 pub struct HeapFragments {
     capacity: usize,
@@ -17,13 +18,16 @@ pub struct HeapFragments {
 #[derive(Debug)]
 struct Datagram {
     since_ms: u64,
-    parts: Vec<(Fragment, HeapPacket)>,
+    parts: Parts,
 }
+
+/// One more than there may be.
+type Parts = ArrayVec<(Fragment, HeapPacket), { MOST_FRAGMENTS + 1 }>;
 
 impl HeapFragments {
     /// Room for `capacity` fragments.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, datagrams: Vec::new() }
+        Self { capacity, datagrams: Vec::with_capacity(MOST_DATAGRAMS as usize) }
     }
 
     fn held(&self) -> usize {
@@ -44,7 +48,7 @@ impl Gather for HeapFragments {
             return lost(0, 1);
         }
         let place = place.unwrap_or_else(|| {
-            self.datagrams.push(Datagram { since_ms: now_ms, parts: Vec::new() });
+            self.datagrams.push(Datagram { since_ms: now_ms, parts: Parts::new() });
             self.datagrams.len() - 1
         });
         let parts = &mut self.datagrams[place].parts;
@@ -77,7 +81,7 @@ impl Gather for HeapFragments {
 }
 
 /// One frame of parts that meet; its storage grows beyond the pool's room, as a chain would.
-fn join(parts: Vec<(Fragment, HeapPacket)>) -> HeapPacket {
+fn join(parts: Parts) -> HeapPacket {
     let mut parts = parts.into_iter();
     let Some((first, mut whole)) = parts.next() else { unreachable!("a fragment came") };
     let end = whole.end;

@@ -17,6 +17,7 @@ mod roles;
 mod running;
 mod scenes;
 
+mod allocations;
 mod boottime;
 mod bytes;
 mod clock;
