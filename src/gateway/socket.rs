@@ -1,9 +1,10 @@
-//! The control socket: one line asks, one line of JSON answers, the connection closes.
+//! The control socket: one line asks, one line of JSON answers, the connection closes. Who says nothing holds nobody up.
 
 use super::{Report, StartError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
-use std::io::{Read, Write};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,8 +15,12 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a request, at most.
 const LONGEST_REQUEST: usize = 256;
+/// Connections that have not asked yet, at most: one more costs the oldest of them its place.
+const WAITING: usize = 64;
 /// How long a client may take over a request or an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// After what may fail again at once.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How often the stop is looked at.
 const TICK: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -78,52 +83,85 @@ fn inode(path: &Path) -> Option<u64> {
     std::fs::symlink_metadata(path).ok().map(|m| m.ino())
 }
 
+/// One that has connected, and did not ask all yet.
+struct Caller {
+    stream: UnixStream,
+    request: Vec<u8>,
+    deadline: Instant,
+}
+
 fn serve(listener: &UnixListener, stop: &AtomicBool, report: &Report) {
+    let mut callers = VecDeque::with_capacity(WAITING);
     // Relaxed: as above.
     while !stop.load(Ordering::Relaxed) {
-        let mut fds = [PollFd::new(listener, PollFlags::IN)];
-        if poll(&mut fds, Some(&TICK)).is_ok_and(|n| n > 0)
-            && let Ok((stream, _)) = listener.accept()
-            && let Err(error) = answer(&stream, report)
-        {
-            tracing::debug!("control socket: {error}");
+        wait(listener, &callers);
+        match listener.accept() {
+            Ok((stream, _)) => {
+                if callers.len() == WAITING {
+                    callers.pop_front();
+                }
+                callers.push_back(Caller { stream, request: Vec::new(), deadline: Instant::now() + PATIENCE });
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::warn!("control socket: {error}");
+                // It may be the same at once: no file descriptor left, for one.
+                std::thread::sleep(PAUSE);
+            }
         }
+        callers.retain_mut(|caller| {
+            caller.go_on(report).unwrap_or_else(|error| {
+                tracing::debug!("control socket: {error}");
+                false
+            })
+        });
     }
 }
 
-fn answer(mut stream: &UnixStream, report: &Report) -> std::io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let request = read_request(stream)?;
-    let reply = match request.trim() {
-        "show" => report.json(),
-        "set record-core-cycles on" => record_core_cycles(report, true),
-        "set record-core-cycles off" => record_core_cycles(report, false),
-        other => serde_json::json!({ "error": format!("unknown request {other:?}") }),
-    };
-    stream.write_all(format!("{reply}\n").as_bytes())
+/// Until somebody connects or says something, or a tick is over.
+fn wait(listener: &UnixListener, callers: &VecDeque<Caller>) {
+    let mut fds: Vec<_> = callers.iter().map(|caller| PollFd::new(&caller.stream, PollFlags::IN)).collect();
+    fds.push(PollFd::new(listener, PollFlags::IN));
+    if poll(&mut fds, Some(&TICK)).is_err() {
+        std::thread::sleep(PAUSE);
+    }
+}
+
+impl Caller {
+    /// Takes what is there, and answers when the line is whole. Whether it stays: what drips holds its place for no longer than
+    /// [`PATIENCE`] in all.
+    fn go_on(&mut self, report: &Report) -> std::io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let mut byte = [0];
+        while self.request.len() < LONGEST_REQUEST {
+            match self.stream.read(&mut byte) {
+                Ok(0) => break,
+                Ok(_) if byte == *b"\n" => break,
+                Ok(_) => self.request.extend(byte),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Instant::now() < self.deadline),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.answer(report)?;
+        Ok(false)
+    }
+
+    fn answer(&mut self, report: &Report) -> std::io::Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_write_timeout(Some(PATIENCE))?;
+        let request = String::from_utf8_lossy(&self.request);
+        let reply = match request.trim() {
+            "show" => report.json(),
+            "set record-core-cycles on" => record_core_cycles(report, true),
+            "set record-core-cycles off" => record_core_cycles(report, false),
+            other => serde_json::json!({ "error": format!("unknown request {other:?}") }),
+        };
+        self.stream.write_all(format!("{reply}\n").as_bytes())
+    }
 }
 
 fn record_core_cycles(report: &Report, on: bool) -> serde_json::Value {
     report.record_core_cycles(on);
     serde_json::json!({ "record-core-cycles": if on { "on" } else { "off" } })
-}
-
-/// Reads a line, for as long as all of it may take: who drips bytes holds nobody up.
-fn read_request(mut stream: &UnixStream) -> std::io::Result<String> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while request.len() < LONGEST_REQUEST {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(std::io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        if stream.read(&mut byte)? == 0 || byte == *b"\n" {
-            break;
-        }
-        request.extend(byte);
-    }
-    Ok(String::from_utf8_lossy(&request).into_owned())
 }

@@ -26,6 +26,7 @@ mod full;
 mod garbage;
 mod handshakes;
 mod order;
+mod sockets;
 mod starts;
 
 /// What the shared client asks of its surroundings.

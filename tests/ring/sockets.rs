@@ -1,0 +1,102 @@
+//! Both control sockets under abuse while packets flow through the real gateway (TESTING A26). What the `wg` socket says to each abuse is
+//! in `tests/gateway/control_socket.rs`; here are the gateway's own, `culvert.sock`, and the limits that the gateway gives the other.
+
+use crate::client::Client;
+use crate::far::Seen;
+use crate::packets::{tag, tagged};
+use crate::rig::{HOST, HOST_MAC, Options, Rig, Source, lan_frame, uapi};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// What it answers to one request.
+fn ask(path: &Path, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    // It closes once it has heard enough.
+    let _broken_pipe = stream.write_all(request);
+    // The `wg` socket would wait for the next request.
+    let _gone = stream.shutdown(Shutdown::Write);
+    let mut answer = String::new();
+    let _reset = stream.read_to_string(&mut answer);
+    answer
+}
+
+fn shows(path: &Path) {
+    let json: serde_json::Value = serde_json::from_str(&ask(path, b"show\n")).expect("one line of JSON");
+    assert!(json["account"]["rx"].as_u64().unwrap() > 0, "{json}");
+}
+
+/// So many who connect and say this, and nothing more.
+fn silent(path: &Path, count: usize, said: &[u8]) -> Vec<UnixStream> {
+    let connect = || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        // Its place may have been given to another meanwhile.
+        let _broken_pipe = stream.write_all(said);
+        stream
+    };
+    std::iter::repeat_with(connect).take(count).collect()
+}
+
+/// Everything that a client of `culvert.sock` can do wrong.
+fn abuse(path: &Path) {
+    shows(path);
+    for nonsense in
+        [&b"\n"[..], b"\xff\xfe\0\n", b"set=1\nreplace_peers=true\n\n", b"show me\n", &[b'a'; 255], b"get=1\n\n"]
+    {
+        let stream = ask(path, nonsense);
+        assert!(nonsense.len() > 200 || stream.starts_with("{\"error\":\"unknown request"), "{stream}");
+    }
+    // A line of a megabyte: an error, or the end, but nobody waits for the rest of it.
+    let answer = ask(path, &vec![b'a'; 1 << 20]);
+    assert!(answer.is_empty() || answer.starts_with("{\"error\""), "{answer}");
+    shows(path);
+    // Half a line, and then nothing; a thousand who never say a word; and somebody who only wants to know.
+    let half = silent(path, 20, b"sho");
+    let idle = silent(path, 1000, b"");
+    for _ in 0..20 {
+        shows(path);
+    }
+    drop((half, idle));
+    shows(path);
+}
+
+/// TESTING A26: an error or nothing, no change, and no packet is lost meanwhile.
+#[test]
+fn sockets_under_abuse_cost_no_packet() {
+    let mut rig = Rig::new(&Options::default());
+    let mut client = Client::new(1);
+    rig.add(&client);
+    rig.connect(&mut client, 0);
+    let folder = rig.folder.path().to_owned();
+    let (mut sent, mut arrived) = (0_u32, [Vec::new(), Vec::new()]);
+    std::thread::scope(|scope| {
+        let abuser = scope.spawn(|| {
+            abuse(&folder.join("culvert.sock"));
+            let wg = folder.join("wireguard/wg0.sock");
+            let (half, idle) = (silent(&wg, 20, b"set=1\nreplace_peers=true\nlisten_po"), silent(&wg, 1000, b""));
+            uapi(&folder, "");
+            assert!(ask(&wg, b"set=1\nprivate_key=zz\n\n").starts_with("errno=-"));
+            drop((half, idle));
+        });
+        while !abuser.is_finished() {
+            let numbers = sent..sent + 32;
+            sent += 32;
+            let (from, to) = (client.inner(), client.inner());
+            let inward: Vec<_> = numbers.clone().map(|n| client.data(&tagged(&from, HOST, n, 96))).collect();
+            let outward = numbers.map(move |n| lan_frame(&tagged(HOST, &to, n, 96)));
+            rig.blast(vec![Source::outer(0, inward), Source::inner(0, outward)], |outer, _, seen| {
+                let Seen::Frame(frame) = seen else { return };
+                match outer {
+                    true => arrived[0].extend(client.open(&frame[42..]).filter(|p| !p.is_empty()).map(|p| tag(&p))),
+                    false if frame[..6] == HOST_MAC.0 => arrived[1].push(tag(&frame[14..])),
+                    false => {}
+                }
+            });
+        }
+        abuser.join().unwrap();
+    });
+    let all: Vec<_> = (0..sent).collect();
+    assert!(arrived.iter().all(|way| *way == all), "{} and {} of {sent}", arrived[0].len(), arrived[1].len());
+    rig.finish();
+}
