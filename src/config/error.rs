@@ -110,8 +110,20 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Text of someone else's, fit to be shown in a message: quoted, escaped, at most 48 characters.
+/// So many characters of base64 in a row may be a key (43 and a `=`), or most of one.
+const KEY_LIKE: usize = 40;
+
+/// Whether `text` holds what may be a key: someone pasted it into the wrong line, and messages go into logs.
+pub(crate) fn may_hold_a_key(text: &str) -> bool {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+    text.split(|c| !is_base64(c)).any(|run| run.len() >= KEY_LIKE)
+}
+
+/// Text of someone else's, fit to be shown in a message: quoted, escaped, at most 48 characters, and no key.
 pub(crate) fn quoted(text: &str) -> String {
+    if may_hold_a_key(text) {
+        return format!("({} characters, which may hold a key)", text.chars().count());
+    }
     let mut shown: String = text.chars().take(48).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -157,6 +169,6 @@ mod tests {
     #[test]
     fn foreign_text_is_escaped_and_cut() {
         assert_eq!(quoted("a\u{1b}[2J"), "\"a\\u{1b}[2J\"");
-        assert_eq!(quoted(&"x".repeat(60)).chars().count(), 48 + 3);
+        assert_eq!(quoted(&"x-".repeat(30)).chars().count(), 48 + 3);
     }
 }

@@ -1,6 +1,6 @@
 //! One line of a peers file.
 
-use super::super::error::quoted;
+use super::super::error::{may_hold_a_key, quoted};
 use super::super::keys::{KEY_TEXT_LEN, from_base64};
 use super::super::schema::suggest;
 use crate::control::change::SecretKey;
@@ -240,5 +240,8 @@ fn endpoint(line: Line<'_>) -> Result<SocketAddr, Fault> {
 
 fn is_host_name(host: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    !host.is_empty() && host.chars().all(fits) && host.contains(|c: char| c.is_ascii_alphabetic())
+    !host.is_empty()
+        && !may_hold_a_key(host)
+        && host.chars().all(fits)
+        && host.contains(|c: char| c.is_ascii_alphabetic())
 }

@@ -401,3 +401,19 @@ fn many_peers() {
     assert_eq!(read.warnings.len(), WARNINGS + 1);
     assert_eq!(read.changes.peers.last().unwrap().allowed_ips.len(), 3);
 }
+
+/// Nor where it was pasted into the wrong line.
+#[test]
+fn no_message_shows_a_key_wherever_it_stands() {
+    let interface =
+        ["ListenPort = @", "FwMark = @", "PrivatKey = @", "PrivateKey: @", "PrivateKey @", "@", "@ = 1", "[@]"];
+    let peer = ["Endpoint = @", "Endpoint = @:51820", "AllowedIPs = @", "PersistentKeepalive = @", "PresharedKey @"];
+    let lines = interface.map(|line| ("Interface", line)).into_iter().chain(peer.map(|line| ("Peer", line)));
+    for (section, line) in lines {
+        for secret in [KEY, &"5a".repeat(32), &KEY[..41]] {
+            let text = format!("[{section}]\n{}\n", line.replace('@', secret));
+            let said = parse(&text, "wg0.conf").unwrap_err().to_string();
+            assert!(!said.contains(&secret[..20]), "{said}");
+        }
+    }
+}

@@ -36,14 +36,15 @@ fn refused(error: &ConfigError, text: &str) {
     no_secret(&said, text);
 }
 
-/// What stands at a secret's key is never repeated.
+/// What stands at a secret's key, and has the form of one, is never repeated; unless it is a public key as well.
 fn no_secret(said: &str, text: &str) {
-    for (key, value) in text.lines().filter_map(|line| line.split('#').next()?.split_once('=')) {
-        let secret = ["PrivateKey", "PresharedKey"].iter().any(|secret| secret.eq_ignore_ascii_case(key.trim()));
-        // Shorter ones can be part of any sentence.
-        if secret && value.trim().len() >= 32 {
-            assert!(!said.contains(value.trim()), "{said}");
-        }
+    let lines = || text.lines().filter_map(|line| line.split('#').next()?.split_once('='));
+    let is = |key: &str, names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(key.trim()));
+    let value = |value: &str| value.trim().trim_end_matches('=').to_owned();
+    let public: Vec<_> = lines().filter(|(key, _)| is(key, &["PublicKey"])).map(|(_, text)| value(text)).collect();
+    for secret in lines().filter(|(key, _)| is(key, &["PrivateKey", "PresharedKey"])).map(|(_, text)| value(text)) {
+        let is_key = secret.len() >= 40 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b));
+        assert!(!is_key || public.contains(&secret) || !said.contains(&secret), "{said}");
     }
 }
 
