@@ -289,6 +289,30 @@ fn about_what_nobody_is_told() {
     gw.finish();
 }
 
+/// Sources that a peer which has everything may claim: our own, groups', and such as are no host's. An error to them would go back into that
+/// tunnel, or to all.
+#[test]
+fn about_what_nobody_is_told_who_may_claim_any_source() {
+    let (mut gw, mut one, two, _) = three(&Options::default());
+    let allowed_ips = ["0.0.0.0/0", "::/0"].map(allow).to_vec();
+    gw.change_peer(PeerChange { allowed_ips, ..peer(&one) });
+    let sources =
+        ["0.0.0.0", "127.0.0.1", "255.255.255.255", "240.0.0.1", "10.0.0.255", "10.0.0.0", "10.0.0.1", "192.0.2.1"];
+    let sources6 = ["::", "::1", "ff02::1", "fd00::1", "2001:db8:1::1"];
+    for (to, source) in sources.map(|s| (two.inner(), s)).into_iter().chain(sources6.map(|s| (two.inner6(), s))) {
+        let packet = whole(tagged(source, &to, 1, 1421));
+        tunnel(&mut gw, &mut one, &packet);
+        gw.settle();
+        let (wan, lan) = gw.frames();
+        assert!(wan.is_empty() && lan.is_empty(), "{source} was answered");
+    }
+    // Any other is.
+    let packet = whole(tagged("198.51.100.99", &two.inner(), 1, 1421));
+    tunnel(&mut gw, &mut one, &packet);
+    assert_eq!(client_heard(&mut gw, &one).len(), 1);
+    gw.finish();
+}
+
 /// A peer that has everything does not get what is meant for a host behind the inner port.
 #[test]
 fn a_default_route_through_a_peer_takes_no_error_away_from_the_host() {
@@ -334,7 +358,7 @@ fn a_scan_costs_others_nothing() {
     let before = gw.account();
     let started_ms = gw.time.load(std::sync::atomic::Ordering::Relaxed);
     let mut answered = 0;
-    let mut data = 0;
+    let (mut data, mut too_big) = (0, 0);
     for round in 0..3125_u32 {
         for n in 0..BURST as u32 {
             // Sources differ too: no table of theirs may grow.
@@ -342,6 +366,11 @@ fn a_scan_costs_others_nothing() {
             let to = format!("10.{}.{}.{}", 100 + (number >> 16), number >> 8 & 0xff, number & 0xff);
             let from = format!("10.0.0.{}", if n % 2 == 0 { 9 } else { 2 + number % 250 });
             gw.lan(&tagged(&from, &to, 1, 60));
+        }
+        // When the scan has used up all that it may have.
+        if round == 1550 || round == 3050 {
+            let packet = whole(tagged(&one.inner(), HOST, u32::MAX, 1501));
+            tunnel(&mut gw, &mut one, &packet);
         }
         if round % 100 == 0 {
             gw.lan(&tagged(HOST, &one.inner(), round, 96));
@@ -352,7 +381,9 @@ fn a_scan_costs_others_nothing() {
         if round % 100 == 99 {
             gw.leap_ms(10);
             gw.settle();
-            let arrived = gw.received_by(&one);
+            let (told, arrived): (Vec<_>, Vec<_>) =
+                gw.received_by(&one).into_iter().partition(|p| IcmpError::of(p).is_some());
+            too_big += IcmpError::all(&told).iter().filter(|error| error.kind == (3, 4)).count();
             data += arrived.iter().filter(|p| tag(p) + 99 == round).count();
             let (errors, others): (Vec<_>, Vec<_>) =
                 gw.delivered().into_iter().partition(|p| IcmpError::of(p).is_some());
@@ -363,6 +394,7 @@ fn a_scan_costs_others_nothing() {
     gw.settle();
     let passed_ms = gw.time.load(std::sync::atomic::Ordering::Relaxed) - started_ms;
     assert_eq!(data, 2 * 31, "data both ways");
+    assert_eq!(too_big, 2, "others hear what they need");
     assert_eq!(gw.dropped("no_peer"), 100_000);
     assert!(answered >= 10 && answered as u64 <= 10 + 10 * passed_ms / 1000 + 10, "{answered} in {passed_ms} ms");
     // One core: 50 at once, one a millisecond; besides, ARP's answers are none.

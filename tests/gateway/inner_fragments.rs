@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, LAN_MAC, Options};
-use crate::packets::{self, tagged, with_flags};
+use crate::packets::{self, IcmpError, tagged, with_flags};
 use crate::scenes::all_connected;
 use culvert::frame::PacketPool;
 use culvert::wire::Ipv4Packet;
@@ -41,6 +41,9 @@ fn from_the_host_into_a_tunnel() {
         let pieces = gw.received_by(&one);
         let each = (usize::from(mtu) - 20) & !7;
         assert_eq!(pieces.len(), 1480_usize.div_ceil(each).max(2), "{mtu}");
+        // No more than it takes: all but the last are as long as they may be.
+        let (_, full) = pieces.split_last().unwrap();
+        assert!(full.iter().all(|piece| Ipv4Packet::new_checked(piece).unwrap().total_len() == 20 + each), "{mtu}");
         // Padding goes to the MTU at most.
         assert!(pieces.iter().all(|piece| piece.len() <= usize::from(mtu)));
         assert_eq!(joined(&pieces, mtu.into(), false), (packet[20..].to_vec(), 0));
@@ -168,5 +171,23 @@ fn a_full_queue() {
     assert_eq!(dropped, 40 * 31 - 1024);
     gw.settle();
     assert_eq!(gw.received_by(&one).len(), 1024);
+    gw.finish();
+}
+
+/// What goes wrong with a piece is told the way that its packet came: to a client through its tunnel.
+#[test]
+fn an_error_about_a_piece() {
+    let (mut gw, mut clients) = all_connected(&Options::default(), 1);
+    let absent = Client::new(9);
+    gw.add(&absent);
+    let one = &mut clients[0];
+    let frame = one.data(&tagged(&one.inner(), &absent.inner(), 1, 1600));
+    gw.wan(&frame);
+    gw.settle();
+    assert!(gw.delivered().is_empty(), "it was the host's packet");
+    // About the first one; of later ones nobody is told.
+    let heard = IcmpError::all(&gw.received_by(one));
+    assert_eq!(heard.iter().map(|e| (e.kind, e.to)).collect::<Vec<_>>(), [((3, 1), packets::addr(&one.inner()))]);
+    assert_eq!(gw.dropped("no_endpoint"), 2);
     gw.finish();
 }

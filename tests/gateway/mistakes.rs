@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::cookies::press;
 use crate::crowd::Crowd;
 use crate::harness::{Gateway, HOST, HOST6, Options, allow, peer};
+use crate::mss::{SYN, segment};
 use crate::packets::{self, tag, tagged};
 use crate::running::Running;
 use crate::scenes::connected;
@@ -171,20 +172,29 @@ fn every_line_about_a_peer_changes_it_while_it_talks() {
 #[test]
 fn the_smallest_and_the_largest_mtu() {
     for mtu in [0, 1, 68, 576, 1280, 1500, u16::MAX] {
-        let mut gw = Gateway::with(&Options { mtu, ..Options::default() });
-        let mut client = Client::new(1);
-        gw.add(&client);
-        gw.connect(&mut client);
+        let (mut gw, mut client) = connected(&Options { mtu, mss_clamp: true, ..Options::default() });
         let mut fitting = 0;
         for len in [28, 68, 69, 576, 577, 1280, 1281, 1500, 1700] {
             let frame = client.data(&tagged(&client.inner(), HOST, 1, len.max(32)));
             gw.wan(&frame);
             gw.lan(&tagged(HOST, &client.inner(), 1, len.max(32)));
+            gw.lan(&segment(HOST, &client.inner(), SYN, 1460));
             gw.settle();
             fitting += gw.received_by(&client).len();
             gw.frames();
         }
         assert_eq!(fitting == 0, mtu < 32, "mtu {mtu}");
+        // A keepalive has nothing to fit, nor to pad: it goes whatever the MTU is.
+        let frame = client.data(&tagged(&client.inner(), HOST, 1, 32));
+        gw.wan(&frame);
+        gw.settle();
+        gw.frames();
+        gw.pass_ms(10_100);
+        assert_eq!(
+            gw.datagrams().iter().map(|d| (d.kind(), d.payload.len())).collect::<Vec<_>>(),
+            [(4, 32)],
+            "mtu {mtu}"
+        );
         gw.finish();
     }
 }

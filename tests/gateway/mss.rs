@@ -7,11 +7,11 @@ use culvert::wire::checksum::Sum;
 use culvert::wire::protocol;
 use std::net::IpAddr;
 
-const SYN: u8 = 2;
+pub(crate) const SYN: u8 = 2;
 const ACK: u8 = 16;
 
 /// A TCP segment with these flags and this MSS, behind a no-operation: an odd place.
-fn segment(from: &str, to: &str, flags: u8, mss: u16) -> Vec<u8> {
+pub(crate) fn segment(from: &str, to: &str, flags: u8, mss: u16) -> Vec<u8> {
     let mut segment = vec![0x12, 0x34, 0, 80, 1, 2, 3, 4, 0, 0, 0, 0, 7 << 4, flags, 0xff, 0xff, 0, 0, 0, 0];
     segment.extend([1, 2, 4]);
     segment.extend(mss.to_be_bytes());

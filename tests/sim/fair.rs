@@ -4,7 +4,9 @@ use crate::network::Weather;
 use crate::plan::{Act, Plan, pairs};
 use crate::watch::ROUND_MS;
 use crate::world::World;
-use culvert::session::limits::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
+use culvert::session::limits::{
+    REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_MS, REKEY_AFTER_MESSAGES, REKEY_ON_RECEIVE_MS,
+};
 use fastrand::Rng;
 
 fn two(fair: Weather) -> Plan {
@@ -86,6 +88,35 @@ fn rekeying_under_traffic_both_ways_loses_nothing() {
     for seed in 0..4 {
         let handshakes = traffic(&[data(0, 1), data(1, 0)], 250, [1000, 1000], seed);
         assert!((10..=13).contains(&handshakes), "seed {seed}: {handshakes}");
+    }
+}
+
+/// The initiator only receives, and is silent while that is so: neither data nor a keepalive of its own finds the session older than
+/// 120 s. It asks on what comes from 165 s on, once, before the session is too old to take what comes next.
+#[test]
+fn rekeying_by_time_on_receiving_loses_nothing() {
+    for seed in 0..20 {
+        let mut rng = Rng::with_seed(seed);
+        let fair = Weather { delay: rng.u64(1..100), jitter: rng.u64(..50), ..Weather::default() };
+        let mut world = world(&two(fair), seed);
+        // The session is 0's; it is made within a round trip.
+        world.at(0, data(0, 1));
+        (1..100).for_each(|second| world.at(second * 1000, data(1, 0)));
+        let (young, old) = (REKEY_ON_RECEIVE_MS - 500, REKEY_ON_RECEIVE_MS + 300);
+        world.at(young, data(1, 0));
+        world.run_until(old - 1);
+        assert_eq!(world.watch.responses, 1, "seed {seed}: too early");
+        (0..40).for_each(|number| world.at(old + number * 100, data(1, 0)));
+        // There, and back with an answer.
+        world.run_until(old + 3 * 150);
+        assert_eq!(world.watch.responses, 2, "seed {seed}: too late");
+        // A silence that the session of before would not have outlived.
+        (0..20).for_each(|number| world.at(REJECT_AFTER_TIME_MS + 10_000 + number * 1000, data(1, 0)));
+        world.run_until(REJECT_AFTER_TIME_MS + 35_000);
+        assert_eq!(world.watch.responses, 2, "seed {seed}: more than once");
+        let lost: Vec<_> = world.watch.sent.iter().filter(|sent| sent.delivered.is_none()).collect();
+        assert!(lost.is_empty(), "seed {seed}: lost {lost:?}");
+        finish(world);
     }
 }
 
