@@ -4,7 +4,10 @@
 use super::ipsec_mb::IpsecMb;
 #[cfg(not(all(feature = "dpdk", target_arch = "x86_64")))]
 use super::not_built::NotBuilt as IpsecMb;
+#[cfg(not(target_arch = "x86_64"))]
 use super::not_built::NotBuilt as Simd;
+#[cfg(target_arch = "x86_64")]
+use super::simd::Simd;
 use super::{Batches, Job, SelfTestError, portable, self_test};
 use core::{cell::Cell, fmt, marker::PhantomData};
 
@@ -118,7 +121,8 @@ impl Backend {
     pub fn lack_on(self, cpu: CpuFeatures) -> Option<Lack> {
         let lack = |has: bool, what| (!has).then_some(Lack::Cpu(what));
         match self {
-            Self::Simd => Some(Lack::Build),
+            Self::Simd if cfg!(not(target_arch = "x86_64")) => Some(Lack::Build),
+            Self::Simd => lack(cpu.avx512, "AVX-512 with IFMA and VBMI2"),
             Self::IpsecMb if cfg!(not(all(feature = "dpdk", target_arch = "x86_64"))) => Some(Lack::Build),
             Self::IpsecMb => lack(cpu.aes, "SSE4.2, AES and PCLMULQDQ"),
             Self::Portable => None,

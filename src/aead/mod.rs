@@ -9,9 +9,13 @@ mod differential;
 #[cfg(all(feature = "dpdk", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "the fence around libipsec-mb")]
 mod ipsec_mb;
+#[cfg(not(all(feature = "dpdk", target_arch = "x86_64")))]
 mod not_built;
 mod portable;
 mod self_test;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "CPU features, loads, stores and assembly")]
+mod simd;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

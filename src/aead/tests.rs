@@ -6,7 +6,7 @@ use super::{Backend, Batches, ChooseError, CpuFeatures, Job, Key, Lack, SelfTest
 use proptest::prelude::*;
 
 /// Whether this build has it.
-const SIMD: bool = false;
+const SIMD: bool = cfg!(target_arch = "x86_64");
 
 /// RFC 8439, section 2.8.2, with WireGuard's form of nonce and no associated data; the answer is from OpenSSL 3.0.
 #[test]

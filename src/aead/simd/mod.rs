@@ -1,0 +1,96 @@
+//! The backend for many packets at once: AVX-512, with a block of ChaCha20 or a packet of Poly1305 in each lane.
+//!
+//! [`Simd`] is all that is seen of it. A flight of up to 32 packets is sorted and its blocks are given lanes ([`plan`]); [`batch`]
+//! makes the key streams ([`lanes`]) and the tags ([`poly`] over [`field`]). Few packets go one by one ([`single`], [`rows`],
+//! [`scalar`]). What is here asks for CPU features; that they are there, [`Simd::new`] has seen.
+
+mod batch;
+mod field;
+mod lanes;
+mod plan;
+mod poly;
+mod rows;
+mod scalar;
+mod single;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+use super::backend::CpuFeatures;
+use super::{Job, TAG_LEN};
+use plan::FLIGHT;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// What one worker needs to seal and open. Its memory holds secrets, and is zeroed on drop.
+///
+/// # Invariants
+/// There is one only where the CPU has AVX-512 F, BW, DQ, VL, IFMA and VBMI2, and BMI2.
+pub(super) struct Simd {
+    batch: batch::Scratch,
+    single: single::Scratch,
+}
+
+/// Up to here packets go one by one.
+const FEW: usize = 3;
+
+impl Simd {
+    /// Nothing on a CPU that lacks one of its features. Allocates.
+    pub(super) fn new() -> Option<Box<Self>> {
+        // INVARIANT: asked here.
+        CpuFeatures::detect()
+            .avx512
+            .then(|| Box::new(Self { batch: batch::Scratch::EMPTY, single: single::Scratch::EMPTY }))
+    }
+
+    /// See [`super::Cipher::seal`].
+    pub(super) fn seal(&mut self, jobs: &mut [Job<'_>]) {
+        for jobs in jobs.chunks_mut(FLIGHT) {
+            // SAFETY: by the type's invariant the CPU has these features.
+            unsafe { self.seal_flight(jobs) }
+        }
+    }
+
+    /// See [`super::Cipher::open`].
+    pub(super) fn open(&mut self, jobs: &mut [Job<'_>]) {
+        for jobs in jobs.chunks_mut(FLIGHT) {
+            // SAFETY: by the type's invariant the CPU has these features.
+            unsafe { self.open_flight(jobs) }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
+    fn seal_flight(&mut self, jobs: &mut [Job<'_>]) {
+        if jobs.len() > FEW {
+            return self.batch.seal(jobs);
+        }
+        for job in jobs {
+            self.single.seal(job);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
+    fn open_flight(&mut self, jobs: &mut [Job<'_>]) {
+        if jobs.len() > FEW {
+            return self.batch.open(jobs);
+        }
+        for job in jobs {
+            self.single.open(job);
+        }
+    }
+}
+
+impl Drop for Simd {
+    fn drop(&mut self) {
+        self.batch.zeroize();
+        self.single.zeroize();
+    }
+}
+
+/// Whether two tags are equal, in constant time.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
+fn equal(a: &[u8; TAG_LEN], b: &[u8; TAG_LEN]) -> bool {
+    let differs = u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
+    (differs as u64 | (differs >> 64) as u64).ct_eq(&0).into()
+}
