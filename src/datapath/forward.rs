@@ -2,7 +2,7 @@
 
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, PeerFlow, Tx, fragment, hand_to_control, undeliverable};
+use super::{DropReason, Shared, Tx, fragment, hand_to_control, undeliverable};
 use crate::frame::{Frame, Kind, Packet, PacketPool};
 use crate::queue::{Dir, FlowId};
 use crate::shared::Hop;
@@ -12,11 +12,14 @@ use crate::wire::{EtherType, InnerPacket, ethernet, ipv4, ipv6, tcp};
 pub(super) struct Forward<'r, A: PacketPool> {
     turn: &'r Turn<'r, A>,
     to_peers: Handoff<'r, A::Packet>,
+    /// Bytes of inner packets that every tunnel takes as they are.
+    fits: usize,
 }
 
 impl<'r, A: PacketPool> Forward<'r, A> {
     pub(super) fn new(turn: &'r Turn<'r, A>) -> Self {
-        Self { turn, to_peers: Handoff::new(Dir::Egress) }
+        let to_peers = Handoff::new(Dir::Egress, turn.reader, &turn.shared.flows);
+        Self { turn, to_peers, fits: fits_everywhere(turn.shared) }
     }
 
     pub(super) fn turn(&self) -> &'r Turn<'r, A> {
@@ -56,32 +59,35 @@ impl<'r, A: PacketPool> Forward<'r, A> {
 
     /// An inner packet for a peer; its TTL was decremented. What does not fit into the tunnel is cut, or refused.
     pub(super) fn send_to_peer(&mut self, peer: FlowId, mut packet: A::Packet) {
-        let turn = self.turn;
-        let Some(flow) = turn.shared.flows.get(turn.reader, peer) else {
-            return turn.counters.drop_packet(DropReason::PeerGone, packet);
-        };
-        let Some(tunnel) = turn.shared.tunnel(flow.tunnel) else {
-            return turn.counters.drop_packet(DropReason::PeerGone, packet);
-        };
         let meta = packet.meta_mut();
         let ours = meta.kind == Kind::Route;
         meta.kind = Kind::Data;
         meta.verdict = 0;
+        // Most packets are small enough not to ask which tunnel it is: that is a cache line of the peer's.
+        if packet.data().len() <= self.fits {
+            return self.add(peer, packet);
+        }
+        let turn = self.turn;
+        let flow = turn.shared.flows.get(turn.reader, peer);
+        let Some(tunnel) = flow.and_then(|flow| turn.shared.tunnel(flow.tunnel)) else {
+            return turn.counters.drop_packet(DropReason::PeerGone, packet);
+        };
         if tunnel.mss_clamp {
             tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
         }
         if packet.data().len() <= usize::from(tunnel.mtu) {
-            self.add(flow, packet);
+            self.add(peer, packet);
         } else {
-            fragment::cut(packet, tunnel.mtu, ours, turn, |piece| self.add(flow, piece));
+            fragment::cut(packet, tunnel.mtu, ours, turn, |piece| self.add(peer, piece));
         }
     }
 
-    fn add(&mut self, flow: &'r PeerFlow<A::Packet>, packet: A::Packet) {
+    #[inline]
+    fn add(&mut self, peer: FlowId, packet: A::Packet) {
         if self.to_peers.is_full() {
             self.push();
         }
-        self.to_peers.add(flow, packet);
+        self.to_peers.add(peer, packet);
     }
 
     fn send_to_wire(&mut self, hop: Hop, packet: A::Packet, tx: &mut Tx<A::Packet>) {
@@ -99,8 +105,14 @@ impl<'r, A: PacketPool> Forward<'r, A> {
 
     /// Pushes what was collected for peers.
     pub(super) fn push(&mut self) {
-        self.to_peers.push(self.turn.reader, self.turn.shared, self.turn.counters);
+        self.to_peers.push(self.turn.counters);
     }
+}
+
+/// How long an inner packet may be that no tunnel cuts or changes, whichever it goes into.
+fn fits_everywhere<A: PacketPool>(shared: &Shared<A>) -> usize {
+    let limits = shared.tunnels.iter().map(|tunnel| if tunnel.mss_clamp { 0 } else { usize::from(tunnel.mtu) });
+    limits.min().unwrap_or(0)
 }
 
 /// Puts the Ethernet header in front of an IP packet that fits its port.

@@ -1,49 +1,64 @@
 //! handoff: a burst's packets, grouped by peer, pushed into the peers' queues as one chain each.
 
-use super::{Counters, DropReason, PeerFlow, Shared};
-use crate::frame::{BURST, Packet, PacketPool};
-use crate::queue::{Chain, Dir, Reader};
+use super::{Counters, DropReason};
+use crate::frame::{BURST, Packet};
+use crate::peer::Peer;
+use crate::queue::{Chain, Dir, FlowId, Flows, Found, Pushes, Reader};
 use crate::shared::Stage;
 use arrayvec::ArrayVec;
 
 /// One group of a burst: the packets of one direction of one peer, oldest first.
-struct Group<'r, P: Packet> {
-    flow: &'r PeerFlow<P>,
+#[derive(Clone, Copy)]
+struct Group {
+    peer: FlowId,
     count: u32,
-    first: usize,
-    last: usize,
+    first: u8,
+    last: u8,
 }
 
-/// Collects one burst and pushes it. Lives no longer than the read section in which the flows were found.
+/// Places of the groups' table: twice as many as there can be groups.
+const PLACES: usize = 2 * BURST;
+/// No packet.
+const NONE: u8 = u8::MAX;
+const _: () = assert!(BURST < NONE as usize && PLACES.is_power_of_two());
+
+/// Collects one burst and pushes it. Lives no longer than a read section.
 pub(super) struct Handoff<'r, P: Packet> {
     dir: Dir,
-    groups: ArrayVec<Group<'r, P>, BURST>,
-    /// The packets in order of arrival, each with the place of the next one of its group.
-    packets: ArrayVec<(Option<P>, usize), BURST>,
+    pushes: Pushes<'r, P, Peer>,
+    groups: ArrayVec<Group, BURST>,
+    /// By the low bits of a peer's number and on from there: the place of its group + 1; 0: free.
+    places: [u8; PLACES],
+    /// In order of arrival.
+    packets: Packets<P>,
 }
 
-const NONE: usize = usize::MAX;
-
 impl<'r, P: Packet> Handoff<'r, P> {
-    pub(super) fn new(dir: Dir) -> Self {
-        Self { dir, groups: ArrayVec::new(), packets: ArrayVec::new() }
+    pub(super) fn new(dir: Dir, reader: &'r Reader, flows: &'r Flows<P, Peer>) -> Self {
+        let pushes = Pushes::new(reader, flows);
+        Self { dir, pushes, groups: ArrayVec::new(), places: [0; PLACES], packets: ArrayVec::new() }
     }
 
-    /// Adds one packet of `flow`. Call [`Handoff::push`] when [`Handoff::is_full`].
+    /// Adds one packet of `peer`. Call [`Handoff::push`] when [`Handoff::is_full`].
     #[inline]
-    pub(super) fn add(&mut self, flow: &'r PeerFlow<P>, packet: P) {
-        let place = self.packets.len();
+    pub(super) fn add(&mut self, peer: FlowId, packet: P) {
+        let place = number(self.packets.len());
         self.packets.push((Some(packet), NONE));
-        // Bursts come from few peers or mix them at random: look from the newest group back.
-        match self.groups.iter_mut().rev().find(|g| std::ptr::eq(g.flow, flow)) {
-            Some(group) => {
-                if let Some(last) = self.packets.get_mut(group.last) {
+        for step in 0..PLACES {
+            let Some(entry) = self.places.get_mut((peer.0 as usize).wrapping_add(step) % PLACES) else { return };
+            let Some(at) = entry.checked_sub(1) else {
+                self.groups.push(Group { peer, count: 1, first: place, last: place });
+                *entry = number(self.groups.len());
+                return self.pushes.prefetch(peer);
+            };
+            if let Some(group) = self.groups.get_mut(usize::from(at)).filter(|group| group.peer == peer) {
+                if let Some(last) = self.packets.get_mut(usize::from(group.last)) {
                     last.1 = place;
                 }
                 group.last = place;
                 group.count += 1;
+                return;
             }
-            None => self.groups.push(Group { flow, count: 1, first: place, last: place }),
         }
     }
 
@@ -51,36 +66,75 @@ impl<'r, P: Packet> Handoff<'r, P> {
         self.packets.is_full()
     }
 
-    /// Pushes all groups: credit once, a chain of what fits, oldest first; the newest rest is dropped, its links untouched.
-    pub(super) fn push<A: PacketPool<Packet = P>>(
-        &mut self,
-        reader: &'r Reader,
-        shared: &Shared<A>,
-        counters: &Counters,
-    ) {
+    /// Pushes all groups, and wakes their workers. What has no peer any more is dropped.
+    pub(super) fn push(&mut self, counters: &Counters) {
         if self.groups.is_empty() {
             return;
         }
         let before = counters.cycles.enter(Stage::Handoff);
         counters.cycles.did(Stage::Handoff, self.packets.len(), self.groups.len());
-        for group in self.groups.drain(..) {
-            let credits = group.flow.offer(reader, self.dir, group.count);
-            let granted = credits.granted();
-            let mut chain = Chain::new();
-            let mut place = group.first;
-            while let Some((packet, next)) = self.packets.get_mut(place) {
-                place = *next;
-                let Some(packet) = packet.take() else { continue };
-                if chain.len() < granted {
-                    chain.push_back(packet);
-                } else {
-                    let reason = if group.flow.is_retired() { DropReason::PeerGone } else { DropReason::QueueFull };
-                    counters.drop_packet(reason, packet);
-                }
+        let Self { dir, pushes, groups, places, packets } = self;
+        let flows: ArrayVec<_, BURST> = groups.iter().map(|group| pushes.find(group.peer, *dir)).collect();
+        for (group, flow) in groups.drain(..).zip(&flows) {
+            let (left, reason) = match flow {
+                Some(flow) => push_group(pushes, *dir, packets, group, flow),
+                None => (group.first, DropReason::PeerGone),
+            };
+            if left != NONE {
+                drop_from(packets, left, reason, counters);
             }
-            credits.push(chain, &shared.flows);
         }
-        self.packets.clear();
+        pushes.wake();
+        packets.clear();
+        *places = [0; PLACES];
         counters.cycles.enter(before);
     }
+}
+
+/// The packets of a burst, each with the place of the next one of its group.
+type Packets<P> = ArrayVec<(Option<P>, u8), BURST>;
+
+/// Credit once, a chain of what fits, oldest first; returns the place of the newest rest, its links untouched, and why it goes.
+#[inline]
+fn push_group<'r, P: Packet>(
+    pushes: &mut Pushes<'r, P, Peer>,
+    dir: Dir,
+    packets: &mut Packets<P>,
+    group: Group,
+    flow: &Found<'r, P, Peer>,
+) -> (u8, DropReason) {
+    let mut place = group.first;
+    pushes.push(flow, dir, group.count, |granted| {
+        let mut chain = Chain::new();
+        while chain.len() < granted
+            && let Some(packet) = take(packets, &mut place)
+        {
+            chain.push_back(packet);
+        }
+        chain
+    });
+    let retired = place != NONE && flow.flow().is_retired();
+    (place, if retired { DropReason::PeerGone } else { DropReason::QueueFull })
+}
+
+/// Drops a group's packets from this one on.
+#[cold]
+fn drop_from<P: Packet>(packets: &mut Packets<P>, mut place: u8, reason: DropReason, counters: &Counters) {
+    while let Some(packet) = take(packets, &mut place) {
+        counters.drop_packet(reason, packet);
+    }
+}
+
+/// Takes the packet at `place`, and goes on to the next of its group.
+#[inline]
+fn take<P: Packet>(packets: &mut Packets<P>, place: &mut u8) -> Option<P> {
+    let (packet, next) = packets.get_mut(usize::from(*place))?;
+    *place = *next;
+    packet.take()
+}
+
+/// A place or a count within a burst.
+#[inline]
+fn number(n: usize) -> u8 {
+    u8::try_from(n).unwrap_or(NONE)
 }

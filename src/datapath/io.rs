@@ -47,6 +47,9 @@ impl<A: PacketPool> Io<A> {
     }
 
     fn serve_inbox(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) -> usize {
+        if self.inbox.is_empty() {
+            return 0;
+        }
         let mut packets = 0;
         let mut forward = Forward::new(turn);
         for _ in 0..INBOX_BURSTS {
@@ -74,15 +77,11 @@ fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Tur
     let shared = turn.shared;
     turn.counters.cycles.enter(Stage::Classify);
     turn.counters.cycles.did(Stage::Classify, burst.len(), 1);
-    let mut ingress = Handoff::new(Dir::Ingress);
+    let mut ingress = Handoff::new(Dir::Ingress, turn.reader, &shared.flows);
     let mut forward = Forward::new(turn);
     for mut packet in burst.drain(..) {
-        let way = classify(&mut packet, port, shared, turn.reader);
-        match way {
-            Way::Ingress(peer) => match shared.flows.get(turn.reader, peer) {
-                Some(flow) => ingress.add(flow, packet),
-                None => turn.counters.drop_packet(DropReason::PeerGone, packet),
-            },
+        match classify(&mut packet, port, shared, turn.reader) {
+            Way::Ingress(peer) => ingress.add(peer, packet),
             Way::Egress(peer) => forward.send_to_peer(peer, packet),
             Way::Handshake(thread) => hand_to_handshakes(packet, thread, turn),
             Way::Control => super::hand_to_control(packet, Kind::Data, port.id, turn),
@@ -91,7 +90,7 @@ fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Tur
             Way::Drop(reason) => turn.counters.drop_packet(reason, packet),
         }
     }
-    ingress.push(turn.reader, shared, turn.counters);
+    ingress.push(turn.counters);
     forward.push();
 }
 

@@ -305,30 +305,34 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Credits<'_, T, B> {
     /// # Panics
     /// If the reader, `flows` and the flow do not belong together, and the direction was idle.
     #[inline]
-    pub fn push(mut self, chain: Chain<T>, flows: &Flows<T, B>) {
+    pub fn push(self, chain: Chain<T>, flows: &Flows<T, B>) {
+        let (flow, reader) = (self.flow, self.reader);
+        if let Some(scheduled) = self.link(chain) {
+            // Checked only here: a push to what is scheduled already touches no list and no more lines of the flow. Should
+            // this panic, the direction stays scheduled for ever, so the flow is not freed.
+            flow.lists.check(reader, flows);
+            flow.make_ready(scheduled);
+        }
+    }
+
+    /// The same, but the caller puts the direction on a ready list if this turned it to scheduled.
+    #[inline]
+    #[must_use]
+    pub(super) fn link(mut self, chain: Chain<T>) -> Option<Scheduled<T, B>> {
         debug_assert!(chain.len() <= self.granted, "a chain fits its credit");
         let chain = if chain.len() > self.granted { cut(chain, self.granted) } else { chain };
         if chain.is_empty() {
-            return;
+            return None;
         }
         self.granted -= chain.len();
         if seeded("b1") {
-            self.schedule(flows);
-            return self.flow.direction(self.dir).queue.push(chain);
+            let scheduled = self.flow.schedule(self.dir);
+            self.flow.direction(self.dir).queue.push(chain);
+            return scheduled;
         }
         // Linked fully first, scheduled then: so each complete push is followed by a run of the worker.
         self.flow.direction(self.dir).queue.push(chain);
-        self.schedule(flows);
-    }
-
-    #[inline]
-    fn schedule(&self, flows: &Flows<T, B>) {
-        if let Some(scheduled) = self.flow.schedule(self.dir) {
-            // Checked only here: a push to what is scheduled already touches no list and no more lines of the flow. Should
-            // this panic, the direction stays scheduled for ever, so the flow is not freed.
-            self.flow.lists.check(self.reader, flows);
-            self.flow.make_ready(scheduled);
-        }
+        self.flow.schedule(self.dir)
     }
 }
 

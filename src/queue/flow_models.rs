@@ -4,7 +4,7 @@
 //! was pushed and has not come by then was lost.
 
 use super::{
-    Chain, Claim, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, Reader, Ticket, WorkerSeat,
+    Chain, Claim, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, Pushes, Reader, Ticket, WorkerSeat,
     sync::{self, AtomicU32, Ordering::Relaxed, UnsafeCell, model, thread},
     testing::{Herd, Item, Member},
 };
@@ -149,6 +149,51 @@ fn wake_2x1() {
 #[test]
 fn wake_2x2() {
     model(|| wake(2, 2, 3));
+}
+
+/// Both directions of a flow are pushed to before any worker hears of it, while another producer pushes to one of them.
+fn wake_together(others: u32, turns: usize) {
+    let mut table = Table::new(1, 3);
+    let reader = table.readers.pop().unwrap();
+    let burst = {
+        let reader = table.readers.pop().unwrap();
+        let (herd, flows, id) = (table.herd.clone(), sync::Arc::clone(&table.flows), table.id);
+        thread::spawn(move || {
+            let mut pushes = Pushes::new(&reader, &flows);
+            for (dir, number) in Dir::ALL.into_iter().zip(0..) {
+                let flow = pushes.find(id, dir).unwrap();
+                pushes.push(&flow, dir, 1, |granted| {
+                    let mut chain = Chain::new();
+                    (0..granted).for_each(|_| chain.push_back(herd.item(0, number)));
+                    chain
+                });
+            }
+        })
+    };
+    let other = (others > 0).then(|| table.produce(1, others));
+    let mut seat = table.seats.pop().unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..turns {
+        step(&mut seat, &reader, &mut seen);
+    }
+    burst.join().unwrap();
+    if let Some(thread) = other {
+        thread.join().unwrap();
+    }
+    while step(&mut seat, &reader, &mut seen) {}
+    assert_eq!(seen.len(), 2 + others as usize, "no wake-up is lost");
+    assert!(table.flow(&reader).is_settled());
+    assert_eq!(table.herd.living(), 1);
+}
+
+#[test]
+fn wake_together_alone() {
+    model(|| wake_together(0, 3));
+}
+
+#[test]
+fn wake_together_with_another() {
+    model(|| wake_together(1, 2));
 }
 
 /// A session comes: the packet that was staged while there was none is sent, whoever comes first.

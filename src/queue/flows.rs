@@ -59,6 +59,12 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Flows<T, B> {
         self.slots.get(reader, id.0 as usize)
     }
 
+    /// Asks the cache for the place of a flow in the table, for a [`Self::get`] that comes later.
+    #[inline]
+    pub(super) fn prefetch(&self, id: FlowId) {
+        self.slots.prefetch(id.0 as usize);
+    }
+
     /// How many flows there can be, those on their way out included.
     pub fn capacity(&self) -> usize {
         self.slots.len()

@@ -3,6 +3,7 @@
 //! | for | use |
 //! |---|---|
 //! | the packets of a peer | [`Flows`]: each [`Flow`] has a queue, a schedule state and tickets a [`Dir`] |
+//! | what a burst has for many of them | [`Pushes`] |
 //! | packets handed from core to core | [`inbox`] |
 //! | what one thread gathers | [`Chain`] |
 //! | tables and words that many cores read | [`Slots`], [`Published`], [`SeqLatch`] |
@@ -32,7 +33,9 @@ mod mpsc_tests;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod oracle;
+mod prefetch;
 mod published;
+mod pushes;
 mod ready;
 mod seqlock;
 #[cfg(test)]
@@ -50,6 +53,8 @@ pub use flow::{Credits, Dir, Flow, FlowId, QUEUE_BOUND};
 pub use flows::{Flows, FlowsOwner};
 pub use inbox::{Receiver, Sender, inbox};
 pub use linked::{Link, Linked};
+pub use prefetch::{prefetch_read, prefetch_write};
 pub use published::{Domain, Grace, Graveyard, Published, Reader, Retired, Slots};
+pub use pushes::{Found, Pushes};
 pub use ready::{PostSeat, WorkerSeat};
 pub use seqlock::SeqLatch;

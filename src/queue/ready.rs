@@ -1,8 +1,9 @@
 //! The ready lists of the workers and the list of the timer thread. Their links lie in the flows, so they are never full.
 
 use super::{
+    chain::Chain,
     claim::Claim,
-    flow::{Dir, Direction, Flow, IDLE},
+    flow::{Dir, Direction, Flow, FlowId, IDLE},
     flows::Flows,
     linked::{Link, Linked},
     mpsc::{Mpsc, Pop},
@@ -47,6 +48,21 @@ impl<T: Linked, B> Lists<T, B> {
     pub(super) fn make_ready(&self, scheduled: Scheduled<T, B>, worker: usize) {
         if let Some(list) = self.ready.get(worker % self.ready.len()) {
             list.push_one(scheduled);
+        }
+    }
+
+    /// The home worker of a flow.
+    #[inline]
+    pub(super) fn home(&self, id: FlowId) -> usize {
+        // Most gateways have few workers, and a division is not cheap.
+        if self.ready.len() == 1 { 0 } else { id.0 as usize % self.ready.len() }
+    }
+
+    /// Puts directions of flows of this table on the ready list of `worker`, by one exchange.
+    #[inline]
+    pub(super) fn make_all_ready(&self, scheduled: Chain<Scheduled<T, B>>, worker: usize) {
+        if let Some(list) = self.ready.get(worker) {
+            list.push(scheduled);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A table of cells.
 
 use super::{Domain, Reader, Retired};
+use crate::queue::prefetch::prefetch_read;
 use crate::queue::sync::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -47,6 +48,12 @@ impl<T: Send + Sync + 'static> Slots<T> {
         // SAFETY: null or, by the invariant, a box's pointer. It is freed only after a grace period of our domain that
         // starts after it was taken out; `reader` is online and reports only when `'r` is over.
         unsafe { value.as_ref() }
+    }
+
+    /// Asks the cache for cell `i`, for a [`Self::get`] that comes later.
+    #[inline]
+    pub fn prefetch(&self, i: usize) {
+        prefetch_read(self.cells.as_ptr().wrapping_add(i));
     }
 
     /// Fills cell `i`; gives `value` back if the cell is full or there is none.
