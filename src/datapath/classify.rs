@@ -33,7 +33,7 @@ type Verdict = Result<Way, DropReason>;
 
 /// The NIC's word for it in [`crate::frame::Meta::checksum`]. "Bad" may mean the checksum of a packet that only passes through: what is
 /// ours to check is then checked here.
-const NIC_GOOD: u8 = 1;
+pub(super) const NIC_GOOD: u8 = 1;
 
 /// Decides on one packet that came by `port`, notes what later stages need, and cuts it to what they take.
 /// Any bytes are welcome. Data cores, in a read section.
@@ -58,10 +58,10 @@ struct Ip {
     end: usize,
 }
 
-struct Classify<'a, A: PacketPool> {
-    port: &'a Port,
-    shared: &'a Shared<A>,
-    reader: &'a Reader,
+pub(super) struct Classify<'a, A: PacketPool> {
+    pub(super) port: &'a Port,
+    pub(super) shared: &'a Shared<A>,
+    pub(super) reader: &'a Reader,
 }
 
 impl<A: PacketPool> Classify<'_, A> {
@@ -181,11 +181,17 @@ impl<A: PacketPool> Classify<'_, A> {
         let peer = self.shared.allowed.lookup(self.reader, ip.destination);
         packet.truncate(ip.end);
         packet.trim_front(ethernet::HEADER_LEN).ok_or(DropReason::Runt)?;
-        let Some(peer) = peer else { return Ok(Way::Undeliverable(DropReason::NoPeer)) };
-        if decrement_ttl(packet.data_mut()).is_none() {
-            return Ok(Way::Undeliverable(DropReason::TtlExpired));
-        }
-        Ok(Way::Egress(FlowId(peer)))
+        Ok(to_peer(packet, peer))
+    }
+}
+
+/// The way of an inner packet, which is cut to the IP packet, to the peer that owns its destination.
+#[inline]
+pub(super) fn to_peer<P: Packet>(packet: &mut P, peer: Option<u32>) -> Way {
+    let Some(peer) = peer else { return Way::Undeliverable(DropReason::NoPeer) };
+    match decrement_ttl(packet.data_mut()) {
+        Some(_) => Way::Egress(FlowId(peer)),
+        None => Way::Undeliverable(DropReason::TtlExpired),
     }
 }
 

@@ -1,12 +1,14 @@
 //! The I/O stage of a core: polls its RX queues, classifies, hands off; sends for threads that own no TX queue.
 
-use super::classify::{Way, classify};
+use super::classify::Way;
+use super::classify_burst::classify_burst;
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
 use super::{DropReason, Forward, Port, RxPort, Tx, rx, undeliverable};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
 use crate::shared::Stage;
+use arrayvec::ArrayVec;
 
 /// Bursts that one turn takes from the inbox: more than the cores that send by it can release in a turn of theirs.
 const INBOX_BURSTS: usize = 16;
@@ -77,10 +79,12 @@ fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Tur
     let shared = turn.shared;
     turn.counters.cycles.enter(Stage::Classify);
     turn.counters.cycles.did(Stage::Classify, burst.len(), 1);
+    let mut ways = ArrayVec::new();
+    classify_burst(burst, port, shared, turn.reader, &mut ways);
     let mut ingress = Handoff::new(Dir::Ingress, turn.reader, &shared.flows);
     let mut forward = Forward::new(turn);
-    for mut packet in burst.drain(..) {
-        match classify(&mut packet, port, shared, turn.reader) {
+    for (packet, way) in burst.drain(..).zip(ways) {
+        match way {
             Way::Ingress(peer) => ingress.add(peer, packet),
             Way::Egress(peer) => forward.send_to_peer(peer, packet),
             Way::Handshake(thread) => hand_to_handshakes(packet, thread, turn),

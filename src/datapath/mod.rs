@@ -1,10 +1,11 @@
 //! The data path: what the pinned cores do. It never allocates, locks, logs, panics or calls the kernel (but for the idle sleep).
 //!
-//! Files stand in packet order: rx → classify → handoff → crypto_worker (encap | decap) → release → forward → tx. What is too large
+//! Files stand in packet order: rx → classify (classify_burst) → handoff → crypto_worker (encap | decap) → release → forward → tx. What is too large
 //! goes through `fragment`, what goes no further and is answered through `errors`.
 //! [`core_loop`] runs them on a core, as I/O core, as worker, or as both in one loop.
 
 mod classify;
+mod classify_burst;
 mod core_loop;
 mod crypto_worker;
 mod decap;
@@ -20,6 +21,7 @@ mod tx;
 mod vlan;
 
 pub use classify::{Way, classify};
+pub use classify_burst::classify_burst;
 pub use core_loop::{Core, Idle, Stop};
 pub use crypto_worker::CryptoWorker;
 pub use errors::ErrorBudget;

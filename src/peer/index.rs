@@ -2,7 +2,7 @@
 //!
 //! Indices are uniformly random (PROTOCOL, "Mistakes": an LFSR leaks the number of peers), so the table is kept at most half full.
 
-use crate::queue::{Domain, FlowId, Reader, Retired, Slots, sync::Arc};
+use crate::queue::{Domain, FlowId, Reader, Retired, Slots, prefetch_read, sync::Arc};
 use crate::session::Keypair;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -47,6 +47,27 @@ impl IndexTable {
     #[inline]
     pub fn lookup<'r>(&self, reader: &'r Reader, index: u32) -> Option<&'r Keypair> {
         self.keypair(reader, self.slot(index)).filter(|k| k.local_index() == index)
+    }
+
+    /// Asks the cache for the place of an index, for a lookup that comes later.
+    #[inline]
+    pub fn prefetch(&self, index: u32) {
+        self.keypairs.prefetch(self.slot(index) as usize);
+    }
+
+    /// The peers of the live keypairs that these indices name, each at its index's place in `peers`: [`IndexTable::lookup`] for a burst
+    /// whose places were asked for by [`IndexTable::prefetch`]; the keypairs' cache misses run side by side. Indices or places beyond the
+    /// shorter of both are left alone. Any core, in a read section.
+    #[inline]
+    pub fn lookup_burst(&self, reader: &Reader, indices: &[u32], peers: &mut [Option<u32>]) {
+        for index in indices {
+            if let Some(keypair) = self.keypairs.get(reader, self.slot(*index) as usize) {
+                prefetch_read(std::ptr::from_ref(keypair));
+            }
+        }
+        for (index, peer) in indices.iter().zip(peers) {
+            *peer = self.lookup(reader, *index).map(Keypair::flow);
+        }
     }
 
     /// The live keypair at a place of [`crate::session::KeySlots`]. Any core, in a read section.
@@ -107,5 +128,45 @@ impl IndexTable {
     pub fn remove(&self, reader: &Reader, slot: u32) -> Option<Retired<Keypair>> {
         self.keypairs.get(reader, slot as usize)?.kill();
         self.keypairs.take(slot as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aead::Key;
+    use crate::noise::SessionSecrets;
+
+    #[test]
+    fn a_burst_finds_what_each_index_finds_alone() {
+        let domain = Domain::new(1);
+        let reader = domain.register().unwrap();
+        let table = IndexTable::new(Arc::clone(&domain), 64);
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            state
+        };
+        let mut indices = Vec::new();
+        for flow in 0..50 {
+            let local_index = table.reserve(&reader, FlowId(flow), &mut random).unwrap();
+            let key = || Key::new([7; 32]);
+            let secrets = SessionSecrets { send: key(), receive: key(), local_index, remote_index: 1, initiator: true };
+            table.install(Box::new(Keypair::new(secrets, flow, flow, 1)));
+            // Of the same place, another index.
+            indices.extend([local_index, local_index ^ 0x8000_0000, random()]);
+            if flow % 7 == 3 {
+                table.keypair(&reader, table.slot(local_index)).unwrap().kill();
+            }
+        }
+        for burst in indices.chunks(32) {
+            let mut peers = [Some(u32::MAX); 32];
+            table.lookup_burst(&reader, burst, &mut peers);
+            let alone = |index: &u32| table.lookup(&reader, *index).map(Keypair::flow);
+            assert!(burst.iter().map(alone).eq(peers.iter().copied().take(burst.len())));
+            assert!(peers.iter().skip(burst.len()).all(|peer| *peer == Some(u32::MAX)));
+        }
+        let found = indices.iter().filter(|index| table.lookup(&reader, **index).is_some());
+        assert_eq!(found.count(), 50 - 7);
     }
 }

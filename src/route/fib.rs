@@ -15,6 +15,7 @@ pub struct Fib {
     v4: Arc<Lpm<u32>>,
     v6: Arc<Lpm<u128>>,
     generation: Arc<AtomicU64>,
+    locals: Arc<LocalFilter>,
 }
 
 impl Fib {
@@ -23,17 +24,19 @@ impl Fib {
         let (v4, v4_writer) = Lpm::new(domain, v4);
         let (v6, v6_writer) = Lpm::new(domain, v6);
         let generation = Arc::new(AtomicU64::new(0));
+        let locals = Arc::new(LocalFilter::default());
         let writer = FibWriter {
             v4: v4_writer,
             v6: v6_writer,
             adjacencies,
             generation: Arc::clone(&generation),
+            locals: Arc::clone(&locals),
             ports: HashMap::new(),
             routes: HashMap::new(),
             neighbours: HashMap::new(),
             names: HashMap::new(),
         };
-        (Self { v4, v6, generation }, writer)
+        (Self { v4, v6, generation, locals }, writer)
     }
 
     /// Where packets to `addr` go; `None` without a route. Wait-free.
@@ -63,12 +66,54 @@ impl Fib {
         self.v6.lookup(reader, addr.to_bits()).map(NextHop::unpack)
     }
 
+    /// `false`: the address is not [`NextHop::Local`]. `true`: it may be, and [`Fib::lookup_v4`] knows. One load.
+    #[inline]
+    pub fn may_be_local_v4(&self, addr: Ipv4Addr) -> bool {
+        self.locals.may_hold(addr.to_bits().into())
+    }
+
+    /// The same of IPv6.
+    #[inline]
+    pub fn may_be_local_v6(&self, addr: Ipv6Addr) -> bool {
+        self.locals.may_hold(addr.to_bits())
+    }
+
     /// Grows with every change of a route. Whoever keeps a next hop (a header template) keeps the number that it read
     /// *before* the lookup, and looks up again when the number is another.
     #[inline]
     pub fn generation(&self) -> u64 {
         // Acquire: meets the Release add in `FibWriter::set` and `unset`, so that a lookup after it sees the change.
         self.generation.load(Ordering::Acquire)
+    }
+}
+
+/// Which addresses may be our own: a bit of 512 each (a Bloom filter of one hash), so that what passes through costs no lookup to know
+/// that it is not for us. Bits never go, as ports never do. readers: r, `FibWriter`: w
+#[derive(Debug, Default)]
+struct LocalFilter([AtomicU64; 8]);
+
+impl LocalFilter {
+    #[inline]
+    fn may_hold(&self, addr: u128) -> bool {
+        let (word, bit) = Self::place(addr);
+        // Relaxed: a bit is set before its prefix is; who does not see it yet could have looked that prefix up as early.
+        self.0.get(word).is_none_or(|word| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn insert(&self, addr: u128) {
+        let (word, bit) = Self::place(addr);
+        if let Some(word) = self.0.get(word) {
+            // Relaxed: as above.
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Word and bit of an address: the high bits of a product (Knuth 6.4, multiplicative hashing).
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are folded, and of the product 9 bits are left")]
+    fn place(addr: u128) -> (usize, u64) {
+        let hash = ((addr >> 64) as u64 ^ addr as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55;
+        (hash as usize >> 6, 1 << (hash & 63))
     }
 }
 
@@ -128,6 +173,7 @@ pub struct FibWriter {
     v6: LpmWriter<u128>,
     adjacencies: AdjacencyWriter,
     generation: Arc<AtomicU64>,
+    locals: Arc<LocalFilter>,
     /// Addresses of each port, as configured.
     ports: HashMap<u16, Vec<IpNet>>,
     /// Configured routes, and the neighbour that each goes via.
@@ -166,6 +212,10 @@ impl FibWriter {
             }
         }
         for (address_index, net) in (0..).zip(addresses) {
+            self.locals.insert(match net.addr() {
+                IpAddr::V4(addr) => addr.to_bits().into(),
+                IpAddr::V6(addr) => addr.to_bits(),
+            });
             self.set(net.addr().into(), NextHop::Local { port, address_index });
         }
         self.ports.insert(port, addresses.to_vec());

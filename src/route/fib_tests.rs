@@ -233,3 +233,21 @@ fn sorted(writer: &FibWriter) -> Vec<String> {
     routes.sort();
     routes
 }
+
+#[test]
+fn few_addresses_but_our_own_may_be_local() {
+    let lab = lab();
+    for addr in ["203.0.113.10", "2001:db8::10", "10.0.0.1", "2001:db8:1::1"] {
+        let may = match ip(addr) {
+            IpAddr::V4(addr) => lab.fib.may_be_local_v4(addr),
+            IpAddr::V6(addr) => lab.fib.may_be_local_v6(addr),
+        };
+        assert!(may, "{addr}");
+    }
+    // Four bits of 512.
+    let others = (0..4096_u32).filter(|i| {
+        let (v4, v6) = ((0x0a80_0000 + i).into(), (0x2001_0db8_0002_u128 << 80 | u128::from(*i)).into());
+        lab.fib.may_be_local_v4(v4) || lab.fib.may_be_local_v6(v6)
+    });
+    assert!(others.count() < 4096 / 16);
+}

@@ -18,18 +18,17 @@ use crate::queue::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// holder of the ingress turn alone; what passes the ownership on (the schedule state, the turn) makes the writes
 /// visible to the next owner. `dead` and `no_send` only ever go from false to true and carry no other data: who reads
 /// the old value is a packet that came just before. That a keypair is not freed under a reader is the grace period's work.
+///
+/// All that a packet asks of it but the window lies on its first two cache lines; all that classify asks, on the first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Keypair {
     // Set when it is made.
     local_index: u32,
     remote_index: u32,
     serial: u32,
     flow: u32,
-    initiator: bool,
-    precedes: bool,
     created_ms: u64,
-    send: Key,
-    receive: Key,
     /// The next counter to send. egress owner: rw, others: r
     nonce: AtomicU64,
     /// all: r, once true by anyone
@@ -38,6 +37,11 @@ pub struct Keypair {
     no_send: AtomicBool,
     /// turn's holder: rw
     sent_lastminute: AtomicBool,
+    // Set when it is made.
+    initiator: bool,
+    precedes: bool,
+    send: Key,
+    receive: Key,
     /// turn's holder: rw
     replay: ReplayWindow,
 }

@@ -19,6 +19,7 @@ mod scenes;
 
 mod allocations;
 mod boottime;
+mod bursts;
 mod bytes;
 mod clock;
 mod control_socket;

@@ -26,6 +26,7 @@
 use super::interleave;
 use super::key::Key;
 use super::lengths::Lengths;
+use crate::queue::prefetch_read;
 use crate::queue::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence};
 
 /// The tag of a slot that holds no prefix.
@@ -186,20 +187,13 @@ impl<K: Key> Table<K> {
             let mut open = 0_usize;
             for ((home, addr), value) in homes.iter_mut().zip(addrs).zip(values.iter()) {
                 *home = self.home(addr.masked(len), len);
+                // Also for what is found already: a hint costs less than a branch that nobody can foresee.
+                prefetch_read(self.slots.as_ptr().wrapping_add(*home));
                 open += usize::from(value.is_none());
             }
             if open == 0 {
                 return;
             }
-            // Loads that do not depend on each other: the core has them all in flight at once. The sum keeps them alive.
-            // Relaxed: the values are not used; `find` loads them again, from the cache.
-            let warm = homes.iter().zip(addrs).zip(values.iter()).fold(0, |sum, ((home, _), value)| {
-                match (value, self.slots.get(*home)) {
-                    (None, Some(slot)) => sum ^ slot.head.load(Ordering::Relaxed),
-                    _ => sum,
-                }
-            });
-            core::hint::black_box(warm);
             for ((home, addr), value) in homes.iter().zip(addrs).zip(values.iter_mut()) {
                 if value.is_none() {
                     *value = self.find(addr.masked(len), len, *home);
