@@ -34,10 +34,15 @@ pub(super) fn receive<A: PacketPool>(
     if rx.queue.rx_burst(burst) == 0 {
         return;
     }
-    counters.received(rx.port, burst);
-    // What a driver took off counts, too. One branch a burst where there are no tags.
-    let stripped = burst.iter().fold(0, |any, packet| any | packet.meta().vlan);
-    if !burst.iter().all(|p| fits(p, pool)) {
+    // Each packet is looked at once. What a driver took off counts as a tag, too.
+    let (mut bytes, mut stripped, mut all_fit) = (0, 0, true);
+    for packet in burst.iter() {
+        bytes += packet.total_len() as u64;
+        stripped |= packet.meta().vlan;
+        all_fit &= fits(packet, pool);
+    }
+    counters.received(rx.port, burst.len(), bytes);
+    if !all_fit {
         make_fit(burst, pool, counters);
     }
     if port.vlan | stripped != 0 {
@@ -68,6 +73,7 @@ fn make_fit<A: PacketPool>(burst: &mut Burst<A::Packet>, pool: &A, counters: &Co
     *burst = kept;
 }
 
+#[inline]
 fn fits<A: PacketPool>(packet: &A::Packet, pool: &A) -> bool {
     pool.owns(packet) && packet.is_plain() && packet.headroom() + 14 >= HEADROOM && packet.tailroom() >= TAILROOM
 }

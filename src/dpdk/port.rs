@@ -312,9 +312,10 @@ impl Port {
 
         // INVARIANT: no handle of an earlier call is left, as `get_mut` found, and the port is started.
         let (rx, tx) = (0..options.rx_queues, 0..options.tx_queues);
-        let passes_pointers = info.passes_pointers;
+        // Only then others' mbufs can come.
+        let own_pool = || info.passes_pointers.then(|| options.pool.clone());
         let mut queues = PortQueues {
-            rx: rx.map(|id| RxQueue::new(Arc::clone(&self.inner), RxQueueId(id), passes_pointers)).collect(),
+            rx: rx.map(|id| RxQueue::new(Arc::clone(&self.inner), RxQueueId(id), own_pool())).collect(),
             tx: tx.map(|id| TxQueue::new(Arc::clone(&self.inner), TxQueueId(id))).collect(),
         };
         if let Some(frames) = self.inner.device.stale_frames() {

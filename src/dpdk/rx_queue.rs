@@ -1,9 +1,11 @@
 //! One RX queue of a port.
 
+use super::Pool;
 use super::mbuf::Mbuf;
-use super::mbuf_priv::PRIVATE_SIZE;
+use super::mbuf_priv::{HEADROOM, PRIVATE_SIZE};
 use super::port::PortInner;
 use crate::frame::{BURST, Burst, Meta, Packet, RxBurst};
+use crate::queue::{prefetch_read, prefetch_write};
 use core::ptr::{self, NonNull};
 use dpdk_sys::rte_mbuf;
 use std::fmt;
@@ -30,14 +32,15 @@ impl fmt::Display for RxQueueId {
 pub struct RxQueue {
     port: Arc<PortInner>,
     id: RxQueueId,
-    /// The port hands on pointers that others put into it (net_ring), so their pools have to be looked at.
-    passes_pointers: bool,
+    /// Of a port that hands on pointers which others put into it (net_ring), so that their pools have to be looked at: its own pool, whose
+    /// mbufs are known by their first cache line.
+    own_pool: Option<Pool>,
     foreign: u64,
 }
 
 impl RxQueue {
-    pub(super) fn new(port: Arc<PortInner>, id: RxQueueId, passes_pointers: bool) -> Self {
-        Self { port, id, passes_pointers, foreign: 0 }
+    pub(super) fn new(port: Arc<PortInner>, id: RxQueueId, own_pool: Option<Pool>) -> Self {
+        Self { port, id, own_pool, foreign: 0 }
     }
 
     /// Its number.
@@ -76,8 +79,13 @@ impl RxBurst for RxQueue {
         // room for `room` pointers, as a burst has no more places.
         let received = unsafe { dpdk_sys::rte_eth_rx_burst(port, self.id.0, mbufs.as_mut_ptr(), room) };
         let before = burst.len();
+        mbufs.iter().take(usize::from(received)).for_each(|mbuf| prefetch(*mbuf));
         for mbuf in mbufs.iter().take(usize::from(received)).filter_map(|&mbuf| NonNull::new(mbuf)) {
-            if self.passes_pointers && free_if_foreign(mbuf) {
+            if let Some(own) = &self.own_pool
+                // SAFETY: a live mbuf: the port gave it to us.
+                && unsafe { (*mbuf.as_ptr()).pool } != own.as_ptr()
+                && free_if_foreign(mbuf)
+            {
                 self.foreign += 1;
                 continue;
             }
@@ -101,6 +109,16 @@ pub(super) unsafe fn receive(mbuf: NonNull<rte_mbuf>, port: u16) -> Mbuf {
     let meta = Meta { port, vlan: vlan_of(flags, tci), checksum: checksum_of(flags), ..Meta::default() };
     // SAFETY: the caller's.
     unsafe { Mbuf::from_received(mbuf, meta) }
+}
+
+/// Asks for what this and the next stage touch: the mbuf's first line, the private area, and the packet's headers, where those lie in
+/// a packet that has just come.
+#[inline(always)]
+fn prefetch(mbuf: *const rte_mbuf) {
+    let private = mbuf.wrapping_add(1);
+    prefetch_read(mbuf);
+    prefetch_write(private);
+    prefetch_read(private.wrapping_byte_add(usize::from(PRIVATE_SIZE) + HEADROOM));
 }
 
 /// Gives back an mbuf whose pool has not our private area; returns whether it was one.
