@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 LOGS=target/test-logs
 STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo loom miri deny'
+# In the long run (CULVERT_LONG=1), or by name.
+LONG_STEPS='asan'
 # Seconds that the nightly toolchain may take to come, and each of Miri's runs.
 FETCH=300
 MIRI=420
@@ -136,16 +138,30 @@ miri() {
     return $rc
 }
 
+# Peers and packets that go while others hold them, over heap packets: what is used after it was freed ends the test.
+step_asan() {
+    if ! cargo +nightly --version; then
+        command -v rustup || { echo 'there is no rustup, so no nightly, which AddressSanitizer needs'; return 77; }
+        timeout $FETCH rustup toolchain install nightly --profile minimal ||
+            { echo 'rustup could not get nightly, which AddressSanitizer needs'; return 77; }
+    fi
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    export CARGO_TARGET_DIR=target/asan RUSTFLAGS='-Zsanitizer=address'
+    # With a target, build scripts and macros go without it. The queues by themselves are Miri's.
+    cargo +nightly test --locked --no-default-features --target "$host" --test gateway -- \
+        removal:: reload:: queues:: indexes:: keypairs:: allocations::
+}
+
 step_deny() {
     command -v cargo-deny >/dev/null || { echo 'cargo-deny is not installed (cargo install cargo-deny --locked)'; return 77; }
     cargo deny --offline check bans licenses sources
 }
 
-for step in ${*:-$STEPS}; do
-    case " $STEPS " in
+for step in ${*:-$STEPS${CULVERT_LONG:+ $LONG_STEPS}}; do
+    case " $STEPS $LONG_STEPS " in
     *" $step "*) run "$step" ;;
     *)
-        echo "there is no step $step; there are $STEPS" >&2
+        echo "there is no step $step; there are $STEPS $LONG_STEPS" >&2
         exit 2
         ;;
     esac
