@@ -75,7 +75,7 @@ fn give_back<A: PacketPool>(whole: &A::Packet, fragments: u64, hands: &Hands<'_,
         ipv4::write_checksum(ip);
     }
     // Whatever the NIC said, it said of parts.
-    copy.meta_mut().checksum = 0;
+    copy.meta_mut().nic = 0;
     let port = copy.meta().port;
     hands.receive(port, copy);
 }

@@ -33,7 +33,7 @@ type Verdict = Result<Way, DropReason>;
 
 /// The NIC's word for it in [`crate::frame::Meta::checksum`]. "Bad" may mean the checksum of a packet that only passes through: what is
 /// ours to check is then checked here.
-pub(super) const NIC_GOOD: u8 = 1;
+pub(super) const NIC_GOOD: u16 = 1;
 
 /// Decides on one packet that came by `port`, notes what later stages need, and cuts it to what they take.
 /// Any bytes are welcome. Data cores, in a read section.
@@ -67,7 +67,7 @@ pub(super) struct Classify<'a, A: PacketPool> {
 impl<A: PacketPool> Classify<'_, A> {
     fn frame(&self, packet: &mut A::Packet) -> Verdict {
         packet.meta_mut().port = self.port.id;
-        let checksum = packet.meta().checksum;
+        let checksum = packet.meta().checksum();
         let frame = EthernetFrame::new_checked(packet.data()).map_err(|_| DropReason::Runt)?;
         let to_us = frame.destination() == self.port.mac;
         if !to_us && !frame.destination().is_multicast() {
@@ -124,7 +124,7 @@ impl<A: PacketPool> Classify<'_, A> {
         let datagram = UdpDatagram::new_checked(bytes).map_err(|_| DropReason::BadUdp)?;
         let local_port = datagram.destination_port();
         let tunnel = self.shared.listen.tunnel_of(local_port).ok_or(DropReason::NotForUs)?;
-        self.check_udp(packet.meta().checksum, &datagram, ip)?;
+        self.check_udp(packet.meta().checksum(), &datagram, ip)?;
         let message = Message::parse(datagram.payload()).map_err(|_| DropReason::BadMessage)?;
         let (mut way, mut receiver) = (Way::Handshake(self.handshake_thread(ip)), 0);
         if let Message::Data(data) = message {
@@ -148,7 +148,7 @@ impl<A: PacketPool> Classify<'_, A> {
         Ok(way)
     }
 
-    fn check_udp(&self, checksum: u8, datagram: &UdpDatagram<'_>, ip: &Ip) -> Result<(), DropReason> {
+    fn check_udp(&self, checksum: u16, datagram: &UdpDatagram<'_>, ip: &Ip) -> Result<(), DropReason> {
         let good = match (checksum, ip.source, ip.destination) {
             (NIC_GOOD, ..) => true,
             (_, IpAddr::V4(source), IpAddr::V4(destination)) => datagram.verify_v4(source, destination),
@@ -195,7 +195,7 @@ pub(super) fn to_peer<P: Packet>(packet: &mut P, peer: Option<u32>) -> Way {
     }
 }
 
-fn ipv4(bytes: &[u8], to_us: bool, checksum: u8) -> Result<Ip, DropReason> {
+fn ipv4(bytes: &[u8], to_us: bool, checksum: u16) -> Result<Ip, DropReason> {
     let ip = Ipv4Packet::new_checked(bytes).map_err(|e| match e {
         Ipv4Error::Truncated => DropReason::Runt,
         _ => DropReason::BadIpHeader,

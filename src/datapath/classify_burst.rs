@@ -138,7 +138,7 @@ impl<A: PacketPool> Quick<'_, A> {
         let Classify { port, shared, .. } = self.classify;
         let ip = Ipv4Packet::new_checked(packet.data().get(ethernet::HEADER_LEN..)?).ok()?;
         let to = ip.destination();
-        let checked = packet.meta().checksum == NIC_GOOD || ip.verify_checksum();
+        let checked = packet.meta().checksum() == NIC_GOOD || ip.verify_checksum();
         if !checked || ip.has_options() || to.is_multicast() {
             return None;
         }
@@ -177,7 +177,7 @@ impl<A: PacketPool> Quick<'_, A> {
         let local_port = datagram.destination_port();
         let tunnel = self.classify.shared.listen.tunnel_of(local_port)?;
         let Ok(Message::Data(data)) = Message::parse(datagram.payload()) else { return None };
-        if packet.meta().checksum != NIC_GOOD && !is_whole(&datagram) {
+        if packet.meta().checksum() != NIC_GOOD && !is_whole(&datagram) {
             return None;
         }
         let (receiver, source_port, len) = (data.receiver(), datagram.source_port(), datagram.payload().len());

@@ -38,7 +38,7 @@ pub(super) fn receive<A: PacketPool>(
     let (mut bytes, mut stripped, mut all_fit) = (0, 0, true);
     for packet in burst.iter() {
         bytes += packet.total_len() as u64;
-        stripped |= packet.meta().vlan;
+        stripped |= packet.meta().vlan();
         all_fit &= fits(packet, pool);
     }
     counters.received(rx.port, burst.len(), bytes);

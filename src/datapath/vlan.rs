@@ -23,7 +23,7 @@ pub(super) fn take_off<P: Packet>(burst: &mut Burst<P>, vlan: u16, counters: &Co
 /// Takes off the frame's outermost tag; which VLAN it named. 0: there was none, or one for priority only, which is no VLAN's
 /// (IEEE 802.1Q, 9.6).
 pub(super) fn untag<P: Packet>(packet: &mut P) -> u16 {
-    let stripped = std::mem::take(&mut packet.meta_mut().vlan);
+    let stripped = packet.meta_mut().take_vlan();
     if stripped != 0 {
         return stripped & !Meta::VLAN_STRIPPED;
     }
@@ -98,10 +98,10 @@ mod tests {
     #[test]
     fn a_tag_that_the_driver_took_off_counts_once() {
         let mut packet = HeapPacket::from_bytes(&tagged([0, 9]));
-        packet.meta_mut().vlan = Meta::VLAN_STRIPPED | 7;
+        packet.meta_mut().nic = Meta::VLAN_STRIPPED | 7;
         assert_eq!(untag(&mut packet), 7);
         assert_eq!(untag(&mut packet), 9, "the inner one");
-        packet.meta_mut().vlan = Meta::VLAN_STRIPPED;
+        packet.meta_mut().nic = Meta::VLAN_STRIPPED;
         assert_eq!((untag(&mut packet), packet.data()), (0, &PLAIN[..]));
     }
 

@@ -11,7 +11,7 @@ use super::Pool;
 use super::mbuf_priv::MbufPriv;
 use crate::frame::{Frame, Meta, Packet, PacketPool};
 use crate::queue::sync::{AtomicU16, Ordering};
-use crate::queue::{Link, Linked};
+use crate::queue::{ChainLink, Link, Linked};
 use arrayvec::ArrayVec;
 use core::mem;
 use core::ptr::NonNull;
@@ -51,7 +51,7 @@ impl Mbuf {
     pub(super) unsafe fn from_received(mbuf: NonNull<rte_mbuf>, meta: Meta) -> Self {
         let packet = Self(mbuf);
         // SAFETY: the private area is there, aligned, and ours; nothing in it needs dropping.
-        unsafe { packet.private().write(MbufPriv { link: Link::new(), meta }) };
+        unsafe { packet.private().write(MbufPriv { link: ChainLink::new(), meta }) };
         packet
     }
 
@@ -258,8 +258,11 @@ impl Packet for Mbuf {
 }
 
 // SAFETY: the link lies in the private area of the mbuf, at the same address until the mbuf is given back, and only
-// `Mbuf` knows the way to it. A queue that has the link owns the mbuf, whose handle was given up.
+// `Mbuf` knows the way to it. A queue that has the link owns the mbuf, whose handle was given up. It is the first field of a
+// `ChainLink` (`repr(C)`), and the pointer may reach the whole mbuf.
 unsafe impl Linked for Mbuf {
+    const KNOWS_AHEAD: bool = true;
+
     #[inline(always)]
     fn into_link(self) -> NonNull<Link> {
         // SAFETY: the private area lies inside the mbuf's memory, so its address is not null.

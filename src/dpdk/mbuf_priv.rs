@@ -1,7 +1,7 @@
 //! The private area of every mbuf of ours: the queues' link and the stages' notes, one cache line.
 
 use crate::frame::Meta;
-use crate::queue::Link;
+use crate::queue::ChainLink;
 use dpdk_sys::rte_mbuf;
 
 /// Bytes of the private area: the same in all pools that culvert makes.
@@ -15,7 +15,7 @@ pub const HEADROOM: usize = dpdk_sys::RTE_PKTMBUF_HEADROOM as usize;
 #[repr(C, align(64))]
 pub(super) struct MbufPriv {
     /// Written only while a queue owns the mbuf.
-    pub(super) link: Link,
+    pub(super) link: ChainLink,
     /// Written by the mbuf's owner.
     pub(super) meta: Meta,
 }

@@ -106,7 +106,7 @@ pub(super) unsafe fn receive(mbuf: NonNull<rte_mbuf>, port: u16) -> Mbuf {
     let flags = unsafe { (*mbuf.as_ptr()).ol_flags };
     // SAFETY: as above.
     let tci = unsafe { (*mbuf.as_ptr()).vlan_tci };
-    let meta = Meta { port, vlan: vlan_of(flags, tci), checksum: checksum_of(flags), ..Meta::default() };
+    let meta = Meta { port, nic: checksum_of(flags) << Meta::CHECKSUM_SHIFT | vlan_of(flags, tci), ..Meta::default() };
     // SAFETY: the caller's.
     unsafe { Mbuf::from_received(mbuf, meta) }
 }
@@ -132,7 +132,7 @@ fn free_if_foreign(mbuf: NonNull<rte_mbuf>) -> bool {
     foreign
 }
 
-/// [`Meta::vlan`]: culvert asks no driver to take tags off, but some do.
+/// For [`Meta::nic`]: culvert asks no driver to take tags off, but some do.
 #[inline(always)]
 fn vlan_of(ol_flags: u64, tci: u16) -> u16 {
     if ol_flags & dpdk_sys::DPDK_MBUF_F_RX_VLAN_STRIPPED == 0 { 0 } else { Meta::VLAN_STRIPPED | tci & 0x0fff }
@@ -140,13 +140,13 @@ fn vlan_of(ol_flags: u64, tci: u16) -> u16 {
 
 /// [`Meta::checksum`]: 1 when IP and L4 are good, 2 when one of them is bad, 0 when the NIC did not look at both.
 #[inline(always)]
-fn checksum_of(ol_flags: u64) -> u8 {
+fn checksum_of(ol_flags: u64) -> u16 {
     let ip = ol_flags & dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_MASK;
     let l4 = ol_flags & dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_MASK;
     if ip == dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_BAD || l4 == dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_BAD {
         2
     } else {
-        u8::from(ip == dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_GOOD && l4 == dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_GOOD)
+        u16::from(ip == dpdk_sys::DPDK_MBUF_F_RX_IP_CKSUM_GOOD && l4 == dpdk_sys::DPDK_MBUF_F_RX_L4_CKSUM_GOOD)
     }
 }
 

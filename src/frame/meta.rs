@@ -51,8 +51,9 @@ pub struct Meta {
     pub sealed_at: u16,
     /// The port (device) that it came in by; of what was inside a tunnel, [`Meta::TUNNEL`]. rx: w, release: w
     pub port: u16,
-    /// The 802.1Q tag that the driver took off: [`Meta::VLAN_STRIPPED`] and the VLAN's id; 0: it took none. rx: w and r
-    pub vlan: u16,
+    /// What the NIC and its driver did and found: [`Meta::VLAN_STRIPPED`] and the VLAN's id of the 802.1Q tag that they took off, if
+    /// they did, and [`Meta::checksum`] above it. rx: w, classify: r
+    pub nic: u16,
     /// What it is.
     pub kind: Kind,
     /// The stage's verdict: 0 is good, else a drop reason.
@@ -61,16 +62,37 @@ pub struct Meta {
     pub outer_tos: u8,
     /// The interface that listens on `local_port`. classify: w, handshake threads and release: r
     pub tunnel: u8,
-    /// Whether the NIC found the checksums good (1), bad (2), or did not look (0). rx: w
-    pub checksum: u8,
 }
 
 impl Meta {
     /// In [`Meta::port`]: it came out of a tunnel.
     pub const TUNNEL: u16 = u16::MAX;
-    /// Says in [`Meta::vlan`] that there was a tag, even one of id 0.
+    /// Says in [`Meta::nic`] that there was a tag, even one of id 0.
     pub const VLAN_STRIPPED: u16 = 0x1000;
+    /// In [`Meta::nic`] the checksums' two bits begin here.
+    pub const CHECKSUM_SHIFT: u32 = 13;
+    const VLAN: u16 = Self::VLAN_STRIPPED | 0x0fff;
+
+    /// The tag that was taken off, with [`Meta::VLAN_STRIPPED`]; 0: there was none.
+    #[inline]
+    pub fn vlan(&self) -> u16 {
+        self.nic & Self::VLAN
+    }
+
+    /// The same, and from then on there was none.
+    #[inline]
+    pub fn take_vlan(&mut self) -> u16 {
+        let vlan = self.vlan();
+        self.nic &= !Self::VLAN;
+        vlan
+    }
+
+    /// Whether the NIC found the checksums good (1), bad (2), or did not look (0).
+    #[inline]
+    pub fn checksum(&self) -> u16 {
+        self.nic >> Self::CHECKSUM_SHIFT
+    }
 }
 
-// With the link it fills one cache line of the private area.
-const _: () = assert!(size_of::<Meta>() <= 56);
+// With the link, and what that knows of later links, it fills one cache line of the private area.
+const _: () = assert!(size_of::<Meta>() <= 48);

@@ -1,6 +1,6 @@
 //! A heap element for the queues: what tests, loom, Miri and fuzzers queue where the gateway queues mbufs.
 
-use super::{Link, Linked};
+use super::{ChainLink, Link, Linked};
 use core::{
     fmt,
     ops::{Deref, DerefMut},
@@ -10,17 +10,17 @@ use core::{
 /// An owned heap value with a [`Link`] in front of it.
 pub struct Boxed<T>(Box<Node<T>>);
 
-// The link comes first, so that its address is the node's.
-#[repr(C)]
+// The link comes first, so that its address is the node's. Two nodes share no cache line, as the private areas of mbufs do not.
+#[repr(C, align(64))]
 struct Node<T> {
-    link: Link,
+    link: ChainLink,
     value: T,
 }
 
 impl<T> Boxed<T> {
     /// Moves `value` to the heap, beside an unlinked link.
     pub fn new(value: T) -> Self {
-        Self(Box::new(Node { link: Link::new(), value }))
+        Self(Box::new(Node { link: ChainLink::new(), value }))
     }
 
     /// Takes the value out and frees its place.
@@ -32,6 +32,8 @@ impl<T> Boxed<T> {
 // SAFETY: `into_link` leaks the box, so the node stays where it is, and nobody else has a pointer to it, until
 // `from_link` boxes it again. `T: Send`, so both may run on different threads.
 unsafe impl<T: Send> Linked for Boxed<T> {
+    const KNOWS_AHEAD: bool = true;
+
     fn into_link(self) -> NonNull<Link> {
         // The pointer is derived from the whole node, never from `&mut link`, so it may reach the value again.
         NonNull::from(Box::leak(self.0)).cast()

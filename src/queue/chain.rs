@@ -1,7 +1,7 @@
 //! A list of elements that one thread owns: what is gathered before it is pushed, and what waits in a peer.
 
 use super::{
-    linked::{Link, Linked},
+    linked::{Link, Linked, ahead},
     sync::Ordering::Relaxed,
 };
 use core::{
@@ -12,22 +12,55 @@ use core::{
 };
 
 /// A FIFO of owned elements, linked through themselves. Its owner alone touches it.
+///
+/// # Invariants
+/// `parent` is null, or the element of the list that is to know the next one that comes ([`ChainLink`](super::ChainLink)).
 pub struct Chain<T: Linked> {
     list: List<T>,
+    parent: *mut Link,
     len: u32,
 }
+
+// SAFETY: the chain owns its elements, among them `parent`, and those are `Send` (a supertrait of `Linked`).
+unsafe impl<T: Linked> Send for Chain<T> {}
+// SAFETY: a shared chain only tells how many elements it has.
+unsafe impl<T: Linked> Sync for Chain<T> {}
 
 impl<T: Linked> Chain<T> {
     /// An empty chain.
     pub const fn new() -> Self {
-        Self { list: List::new(), len: 0 }
+        Self { list: List::new(), parent: ptr::null_mut(), len: 0 }
     }
 
     /// Appends `element`.
     #[inline]
     pub fn push_back(&mut self, element: T) {
         self.list.push_back(element);
+        if T::KNOWS_AHEAD {
+            self.note_ahead();
+        }
         self.len += 1;
+    }
+
+    /// Tells the parent of the newest element about it.
+    #[inline]
+    fn note_ahead(&mut self) {
+        if self.len < 2 {
+            if self.len == 0 {
+                self.parent = self.list.last;
+            }
+            return;
+        }
+        if let (Some(parent), Some(newest)) = (NonNull::new(self.parent), NonNull::new(self.list.last)) {
+            let second = !self.len.is_multiple_of(2);
+            // SAFETY: `parent` is an element of ours (invariant), and so its link came from `into_link`.
+            unsafe { ahead::<T>(parent) }.note(parent, newest, second);
+            if second {
+                // Relaxed: the list is this thread's own.
+                // SAFETY: as above; `parent` is not the last element, so the next one is ours as well.
+                self.parent = unsafe { parent.as_ref() }.next.load(Relaxed);
+            }
+        }
     }
 
     /// Takes the oldest element.
@@ -35,6 +68,8 @@ impl<T: Linked> Chain<T> {
     pub fn pop_front(&mut self) -> Option<T> {
         let element = self.list.pop_front()?;
         self.len -= 1;
+        // It may have been the one that leaves. Without hints a chain is a chain as well.
+        self.parent = ptr::null_mut();
         Some(element)
     }
 
@@ -97,6 +132,10 @@ impl<T: Linked> List<T> {
         // Relaxed: the list is this thread's own; whoever publishes it later orders these stores.
         // SAFETY: `into_link` gave the link, valid and ours.
         unsafe { link.as_ref() }.next.store(ptr::null_mut(), Relaxed);
+        if T::KNOWS_AHEAD {
+            // SAFETY: as above.
+            unsafe { ahead::<T>(link) }.clear();
+        }
         if self.first.is_null() {
             self.first = link.as_ptr();
         } else {

@@ -114,6 +114,9 @@ unsafe impl<T: Linked, B: Send + Sync> Send for Flow<T, B> {}
 unsafe impl<T: Linked, B: Send + Sync> Sync for Flow<T, B> {}
 
 impl<T: Linked, B> Flow<T, B> {
+    /// Bytes of both directions: all that a peer's queues need.
+    pub const QUEUES_BYTES: usize = size_of::<[Direction<T>; 2]>();
+
     pub(super) fn new(id: FlowId, lists: Arc<Lists<T, B>>, body: B) -> Self {
         Self {
             directions: Dir::ALL.map(Direction::new),

@@ -1,6 +1,9 @@
 //! What it takes to stand in a queue: a link inside the element, and an owning handle.
 
-use super::sync::AtomicPtr;
+use super::{
+    prefetch::prefetch_read,
+    sync::{AtomicPtr, AtomicU64, Ordering::Relaxed},
+};
 use core::ptr::{self, NonNull};
 
 /// The link of an intrusive list. It lies inside the element and is written only while a queue owns the element.
@@ -23,12 +26,78 @@ impl Default for Link {
     }
 }
 
+/// A link that also tells where the elements behind the next one are, so that a core that takes a whole chain over from another
+/// need not wait for each element's cache line before it can ask for the following one's.
+///
+/// The elements of a [`Chain`](super::Chain) form a tree for that: the n-th, from 0, knows the (2n + 2)-th and the (2n + 3)-th. In
+/// the order of the queue each is asked for long before its turn, and a chain of n costs about log2(n) transfers from core to
+/// core one after the other, instead of n.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct ChainLink {
+    link: Link,
+    ahead: Ahead,
+}
+
+impl ChainLink {
+    /// An unlinked link.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Where two later elements are, as distances from this one's link, in units of [`Ahead::UNIT`]; 0: not known. Only ever a hint: it
+/// may be wrong, and nothing is read or written there.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(super) struct Ahead(AtomicU64);
+
+impl Ahead {
+    /// A cache line, bytes: links of elements lie on their own.
+    const UNIT: usize = 64;
+
+    /// Knows nothing.
+    #[inline]
+    pub(super) fn clear(&self) {
+        // Relaxed, here and below: the element's owner alone writes it, and the queue hands it over; and it guards nothing.
+        self.0.store(0, Relaxed);
+    }
+
+    /// Notes where `later` is: it is the first, or the `second`, that `this`, whose hint it is, is to know.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "what is too far is a wrong hint")]
+    pub(super) fn note(&self, this: NonNull<Link>, later: NonNull<Link>, second: bool) {
+        let distance = later.addr().get().wrapping_sub(this.addr().get()) / Self::UNIT;
+        let distance = u64::from(distance as u32);
+        let known = self.0.load(Relaxed);
+        self.0.store(if second { known | distance << 32 } else { distance }, Relaxed);
+    }
+
+    /// Asks for the cache lines of both.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "halves")]
+    pub(super) fn prefetch(&self, this: NonNull<Link>) {
+        let known = self.0.load(Relaxed);
+        for distance in [known as u32, (known >> 32) as u32] {
+            if distance != 0 {
+                let distance = (distance.cast_signed() as isize).cast_unsigned();
+                let later = this.addr().get().wrapping_add(distance.wrapping_mul(Self::UNIT));
+                prefetch_read(ptr::without_provenance::<Link>(later));
+            }
+        }
+    }
+}
+
 /// An owning handle of an element that carries a [`Link`].
 ///
 /// # Safety
 /// `into_link` gives up the handle and returns the address of the element's link, which stays valid, at the same
 /// address and untouched by anyone else, until `from_link` makes the one handle again. Both may run on different threads.
+/// If [`Self::KNOWS_AHEAD`], that link is the one in a [`ChainLink`], and the pointer may reach all of that.
 pub unsafe trait Linked: Sized + Send {
+    /// Whether the elements' links are [`ChainLink`]s.
+    const KNOWS_AHEAD: bool = false;
+
     /// Gives up the handle; the element now belongs to whoever holds the pointer.
     fn into_link(self) -> NonNull<Link>;
 
@@ -37,4 +106,71 @@ pub unsafe trait Linked: Sized + Send {
     /// # Safety
     /// `link` came from `into_link` of this type, and no other handle was made of it since.
     unsafe fn from_link(link: NonNull<Link>) -> Self;
+}
+
+/// The hint of an element.
+///
+/// # Safety
+/// `link` came from `into_link` of `T`, no handle was made of it since, and [`Linked::KNOWS_AHEAD`] says that there is one.
+#[inline(always)]
+pub(super) unsafe fn ahead<'a, T: Linked>(link: NonNull<Link>) -> &'a Ahead {
+    debug_assert!(T::KNOWS_AHEAD);
+    // SAFETY: by contract the link is the first field (`repr(C)`) of a live `ChainLink`, all of which the pointer may reach.
+    unsafe { &link.cast::<ChainLink>().as_ref().ahead }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::{Boxed, Chain};
+
+    /// The distances that an element's link holds.
+    fn known(link: NonNull<Link>) -> [usize; 2] {
+        // SAFETY: the chain below owns the element, whose link this is.
+        let word = unsafe { ahead::<Boxed<u32>>(link) }.0.load(Relaxed);
+        [word & u64::from(u32::MAX), word >> 32].map(|half| {
+            let distance = i32::from_ne_bytes((half as u32).to_ne_bytes()) as isize;
+            if distance == 0 { 0 } else { link.addr().get().wrapping_add_signed(distance * Ahead::UNIT as isize) }
+        })
+    }
+
+    /// The links of a chain of elements, in order, and what each knows; the elements are taken out again.
+    fn chain_of(count: u32, pops: u32) -> Vec<(usize, [usize; 2])> {
+        let mut chain = Chain::new();
+        (0..count).for_each(|n| {
+            chain.push_back(Boxed::new(n));
+            if n < pops {
+                assert_eq!(chain.pop_front().unwrap().into_inner(), n);
+            }
+        });
+        let (first, _) = chain.into_ends().unwrap();
+        let (mut next, mut links) = (Some(first), Vec::new());
+        while let Some(link) = next {
+            links.push((link.addr().get(), known(link)));
+            // SAFETY: an element of the chain; it is read before its handle is made.
+            next = NonNull::new(unsafe { link.as_ref() }.next.load(Relaxed));
+            // SAFETY: from `into_link`, by the chain.
+            drop(unsafe { Boxed::<u32>::from_link(link) });
+        }
+        links
+    }
+
+    #[test]
+    fn each_element_of_a_chain_knows_two_later_ones() {
+        for count in [1, 2, 3, 4, 31, 32, 33] {
+            let links = chain_of(count, 0);
+            for (n, (_, known)) in links.iter().enumerate() {
+                let later = [2 * n + 2, 2 * n + 3].map(|later| links.get(later).map_or(0, |(link, _)| *link));
+                assert_eq!(*known, later, "{n} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_taken_out_is_not_told_of_what_comes() {
+        let links = chain_of(12, 2);
+        assert_eq!(links.len(), 10);
+        let inside: Vec<_> = links.iter().map(|(link, _)| *link).chain([0]).collect();
+        assert!(links.iter().all(|(_, known)| known.iter().all(|later| inside.contains(later))), "{links:x?}");
+    }
 }

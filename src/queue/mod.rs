@@ -52,7 +52,7 @@ pub use claim::{Claim, PopEnd, Ticket};
 pub use flow::{Credits, Dir, Flow, FlowId, QUEUE_BOUND};
 pub use flows::{Flows, FlowsOwner};
 pub use inbox::{Receiver, Sender, inbox};
-pub use linked::{Link, Linked};
+pub use linked::{ChainLink, Link, Linked};
 pub use prefetch::{prefetch_read, prefetch_write};
 pub use published::{Domain, Grace, Graveyard, Published, Reader, Retired, Slots};
 pub use pushes::{Found, Pushes};

@@ -8,7 +8,8 @@
 
 use super::{
     chain::Chain,
-    linked::{Link, Linked},
+    linked::{Link, Linked, ahead},
+    prefetch::prefetch_read,
     sync::{
         AtomicPtr,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -35,15 +36,25 @@ pub(super) enum Pop<T> {
     HalfDone,
 }
 
+/// Both ends of a queue lie in one cache line: a peer's queue is small, and a chunk is popped at once.
+#[derive(Debug)]
+pub(super) struct Together;
+
+/// Each end lies in cache lines of its own, so that pushes and pops that come one by one do not take them from each other.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Apart;
+
 /// The queue.
 ///
 /// # Invariants
 /// `tail` reaches `head` through `next`, but for the links that producers are about to store. Every element on the way
 /// is owned by the queue; the stub is at most once among them, and it alone is there when the queue is drained.
 #[repr(C)]
-pub(super) struct Mpsc<T: Linked> {
+pub(super) struct Mpsc<T: Linked, A = Together> {
     /// The newest element. producers: exchange, consumer: exchange (the stub) and r, control: r
     head: AtomicPtr<Link>,
+    apart: [A; 0],
     /// The oldest element. consumer: r and w
     tail: UnsafeCell<*mut Link>,
     stub: Link,
@@ -51,13 +62,33 @@ pub(super) struct Mpsc<T: Linked> {
 }
 
 // SAFETY: the queue owns its elements, and those are `Send` (a supertrait of `Linked`).
-unsafe impl<T: Linked> Send for Mpsc<T> {}
+unsafe impl<T: Linked, A> Send for Mpsc<T, A> {}
 // SAFETY: shared calls touch atomics only, but for `pop`, whose contract makes its caller the one consumer.
-unsafe impl<T: Linked> Sync for Mpsc<T> {}
+unsafe impl<T: Linked, A> Sync for Mpsc<T, A> {}
 
 impl<T: Linked> Mpsc<T> {
+    /// Both ends in one cache line.
     pub(super) fn new() -> Self {
-        Self { head: AtomicPtr::new(STUB), tail: UnsafeCell::new(STUB), stub: Link::new(), owns: PhantomData }
+        Self::empty()
+    }
+}
+
+impl<T: Linked> Mpsc<T, Apart> {
+    /// Each end in cache lines of its own.
+    pub(super) fn apart() -> Self {
+        Self::empty()
+    }
+}
+
+impl<T: Linked, A> Mpsc<T, A> {
+    fn empty() -> Self {
+        Self {
+            head: AtomicPtr::new(STUB),
+            apart: [],
+            tail: UnsafeCell::new(STUB),
+            stub: Link::new(),
+            owns: PhantomData,
+        }
     }
 
     /// Appends a whole chain by one exchange and one link store. Never waits.
@@ -77,6 +108,10 @@ impl<T: Linked> Mpsc<T> {
         // Relaxed: the exchange below publishes it.
         // SAFETY: `into_link` gave the link, valid and ours.
         unsafe { link.as_ref() }.next.store(ptr::null_mut(), Relaxed);
+        if T::KNOWS_AHEAD {
+            // SAFETY: as above.
+            unsafe { ahead::<T>(link) }.clear();
+        }
         let before = self.exchange(link.as_ptr());
         // SAFETY: `exchange` has just returned `before` for this very link.
         unsafe { self.store_link(before, link.as_ptr()) };
@@ -141,6 +176,17 @@ impl<T: Linked> Mpsc<T> {
             }
         }
         self.set_tail(next);
+        if next != STUB {
+            // The next pop waits for it, and what the caller does with this element need not.
+            prefetch_read(next.cast_const());
+        }
+        if T::KNOWS_AHEAD
+            && let Some(link) = NonNull::new(tail)
+        {
+            // SAFETY: `tail` is an element (the stub was skipped), so `into_link` gave its link, and it is ours since the load of
+            // its `next`, or of the link that led to it.
+            unsafe { ahead::<T>(link) }.prefetch(link);
+        }
         if cfg!(any(debug_assertions, loom)) {
             assert!(tail != STUB, "the stub is never handed out");
         }
@@ -208,7 +254,7 @@ impl<T: Linked> Mpsc<T> {
     }
 }
 
-impl<T: Linked> Drop for Mpsc<T> {
+impl<T: Linked, A> Drop for Mpsc<T, A> {
     fn drop(&mut self) {
         if cfg!(loom) && std::thread::panicking() {
             // A model has failed, and would fail again in here.
@@ -223,7 +269,7 @@ impl<T: Linked> Drop for Mpsc<T> {
     }
 }
 
-impl<T: Linked> fmt::Debug for Mpsc<T> {
+impl<T: Linked, A> fmt::Debug for Mpsc<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mpsc").field("drained", &self.is_drained()).finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@ use super::{
     flow::{Dir, Direction, Flow, FlowId, IDLE},
     flows::Flows,
     linked::{Link, Linked},
-    mpsc::{Mpsc, Pop},
+    mpsc::{Apart, Mpsc, Pop},
     published::{Domain, Reader},
     sync::{Arc, Mutex, Ordering::AcqRel},
 };
@@ -15,7 +15,7 @@ use crossbeam_utils::CachePadded;
 use std::sync::{PoisonError, Weak};
 
 /// One worker's list, on cache lines of its own.
-type ReadyList<T, B> = CachePadded<Mpsc<Scheduled<T, B>>>;
+type ReadyList<T, B> = CachePadded<Mpsc<Scheduled<T, B>, Apart>>;
 
 /// The lists, shared by all flows of a table. They outlive each of the flows.
 pub(super) struct Lists<T: Linked, B> {
@@ -24,7 +24,7 @@ pub(super) struct Lists<T: Linked, B> {
     /// One a worker. Who holds a direction's schedule: push, the worker's seat: pop.
     ready: Box<[ReadyList<T, B>]>,
     /// Who set a flow's `posted`: push, the post seat: pop.
-    pub(super) posted: CachePadded<Mpsc<Posted<T, B>>>,
+    pub(super) posted: CachePadded<Mpsc<Posted<T, B>, Apart>>,
     /// Whether the seats are gone, so that no claim may come back by [`Self::save`].
     closed: Mutex<bool>,
 }
@@ -33,8 +33,8 @@ impl<T: Linked, B> Lists<T, B> {
     pub(super) fn new(workers: usize, domain: Weak<Domain>) -> Self {
         Self {
             domain,
-            ready: (0..workers.max(1)).map(|_| CachePadded::new(Mpsc::new())).collect(),
-            posted: CachePadded::new(Mpsc::new()),
+            ready: (0..workers.max(1)).map(|_| CachePadded::new(Mpsc::apart())).collect(),
+            posted: CachePadded::new(Mpsc::apart()),
             closed: Mutex::new(false),
         }
     }

@@ -1,7 +1,7 @@
 //! Elements for tests, which count the living, and, for loom, an allocator that convicts a use after the free.
 
 use super::{
-    linked::{Link, Linked},
+    linked::{ChainLink, Link, Linked},
     sync::UnsafeCell,
 };
 use core::ptr::NonNull;
@@ -18,7 +18,7 @@ impl Herd {
     /// Item `number` of `producer`.
     pub(super) fn item(&self, producer: u32, number: u32) -> Item {
         self.0.fetch_add(1, SeqCst);
-        let node = Node { link: Link::new(), value: UnsafeCell::new((producer, number)), herd: self.clone() };
+        let node = Node { link: ChainLink::new(), value: UnsafeCell::new((producer, number)), herd: self.clone() };
         Item(NonNull::from(Box::leak(Box::new(node))))
     }
 
@@ -48,9 +48,9 @@ impl Drop for Member {
 pub(super) struct Item(NonNull<Node>);
 
 /// The alignment is for [`quarantine`].
-#[repr(align(32))]
+#[repr(C, align(32))]
 struct Node {
-    link: Link,
+    link: ChainLink,
     value: UnsafeCell<(u32, u32)>,
     herd: Herd,
 }
@@ -90,6 +90,8 @@ impl Drop for Item {
 
 // SAFETY: the link is a field of the node, which nobody touches but who holds the item or the pointer.
 unsafe impl Linked for Item {
+    const KNOWS_AHEAD: bool = true;
+
     fn into_link(self) -> NonNull<Link> {
         let node = self.0;
         core::mem::forget(self);

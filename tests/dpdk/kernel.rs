@@ -195,7 +195,7 @@ fn af_packet_hands_vlan_tags_over() {
         rx.rx_burst(&mut burst);
         let is_it = |mbuf: &&Mbuf| is_ours(mbuf) || mbuf.data().get(16..18) == Some(&[0x88, 0xb5]);
         if let Some(mbuf) = burst.iter().find(is_it) {
-            let vlan = mbuf.meta().vlan;
+            let vlan = mbuf.meta().vlan();
             assert_eq!(if vlan == 0 { sent.clone() } else { frame(60, 1) }, mbuf.data(), "{vlan}");
             assert!(vlan == 0 || vlan == Meta::VLAN_STRIPPED | 7);
             break;

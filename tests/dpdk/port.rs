@@ -70,7 +70,7 @@ fn receives_from_net_null_with_fresh_notes() {
     assert_eq!(rx.rx_burst(&mut burst), 32);
     for mbuf in &mut burst {
         assert_eq!((mbuf.data().len(), mbuf.meta().port), (64, port.id().0));
-        assert_eq!((mbuf.meta().receiver, mbuf.meta().checksum), (0, 0));
+        assert_eq!((mbuf.meta().receiver, mbuf.meta().checksum()), (0, 0));
         mbuf.meta_mut().receiver = 9;
         assert!(mbuf.is_plain() && pool.owns(mbuf));
     }

@@ -134,7 +134,7 @@ fn check(port: usize, changes: &[Change]) {
         let Scene { gw, frames, ports } = scene_cell.get_or_insert_with(scene);
         let packet = |change: &Change| {
             let mut packet = gw.packet(&changed(frames, change));
-            packet.meta_mut().checksum = change.checksum;
+            packet.meta_mut().nic = u16::from(change.checksum) << Meta::CHECKSUM_SHIFT;
             packet
         };
         let port = &ports[port % ports.len()];

@@ -240,11 +240,10 @@ fn notes_of_a_packets_former_life_mean_nothing() {
         tunnel: 5,
         sealed_at: 81,
         port: 7,
-        vlan: 0,
+        nic: 0,
         kind: Kind::Data,
         verdict: 5,
         outer_tos: 3,
-        checksum: 0,
     };
     let with = |gw: &Gateway, bytes: &[u8]| {
         let mut packet = gw.packet(bytes);

@@ -164,7 +164,7 @@ fn a_tag_that_the_driver_took_off_counts_as_well() {
         let frame = client.frame(&initiation);
         for _ in 0..2 {
             let mut packet = gw.packet(&frame);
-            packet.meta_mut().vlan = stripped.map_or(0, |id: u16| Meta::VLAN_STRIPPED | id);
+            packet.meta_mut().nic = stripped.map_or(0, |id: u16| Meta::VLAN_STRIPPED | id);
             gw.wan_rx[0].push(packet);
         }
         gw.settle();

@@ -48,7 +48,7 @@ fn tag(mbuf: &mut Mbuf, vlan: u8) {
 
 /// Takes the tag off; whether there was one, and the right one.
 fn untag(mbuf: &mut Mbuf) -> bool {
-    assert_eq!(mbuf.meta().vlan, 0, "the driver puts back what the kernel took off");
+    assert_eq!(mbuf.meta().vlan(), 0, "the driver puts back what the kernel took off");
     if mbuf.data().get(12..16) != Some(&[0x81, 0, 0, VLAN]) {
         return false;
     }

@@ -43,7 +43,7 @@ fn gateway_with_a_session() -> (Gateway, Client) {
 
 fn look(gateway: &mut Gateway, choice: u8, frame: &[u8]) {
     let mut packet = gateway.packet(frame);
-    packet.meta_mut().checksum = choice >> 1 & 3;
+    packet.meta_mut().nic = u16::from(choice >> 1 & 3) << 13;
     let port = if choice & 1 == 0 { WAN } else { LAN };
     let shared = std::sync::Arc::clone(&gateway.shared);
     let way = classify(&mut packet, &shared.ports[usize::from(port)], &shared, &gateway.cores[0].reader);
