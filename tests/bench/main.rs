@@ -36,6 +36,7 @@ mod figures;
 mod one_core;
 mod path;
 mod peers;
+mod queue;
 
 use figures::Figures;
 use std::process::{Command, ExitCode};
@@ -57,8 +58,13 @@ mod harness {
 }
 
 /// The groups, in the order of the table.
-const GROUPS: &[(&str, Measure)] =
-    &[("aead", aead::measure), ("path", path::measure), ("peers", peers::measure), ("handshake", attack::measure)];
+const GROUPS: &[(&str, Measure)] = &[
+    ("aead", aead::measure),
+    ("queue", queue::measure),
+    ("path", path::measure),
+    ("peers", peers::measure),
+    ("handshake", attack::measure),
+];
 
 type Measure = fn(&mut Figures);
 
