@@ -119,7 +119,8 @@ pub(super) unsafe fn ahead<'a, T: Linked>(link: NonNull<Link>) -> &'a Ahead {
     unsafe { &link.cast::<ChainLink>().as_ref().ahead }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::queue::{Boxed, Chain};
@@ -129,7 +130,7 @@ mod tests {
         // SAFETY: the chain below owns the element, whose link this is.
         let word = unsafe { ahead::<Boxed<u32>>(link) }.0.load(Relaxed);
         [word & u64::from(u32::MAX), word >> 32].map(|half| {
-            let distance = i32::from_ne_bytes((half as u32).to_ne_bytes()) as isize;
+            let distance = u32::try_from(half).unwrap().cast_signed() as isize;
             if distance == 0 { 0 } else { link.addr().get().wrapping_add_signed(distance * Ahead::UNIT as isize) }
         })
     }

@@ -32,11 +32,14 @@ mod rig;
 mod aead;
 mod attack;
 mod boringtun;
+mod end_to_end;
 mod figures;
+mod latency;
 mod one_core;
 mod path;
 mod peers;
 mod queue;
+mod workers;
 
 use figures::Figures;
 use std::process::{Command, ExitCode};
@@ -63,7 +66,11 @@ const GROUPS: &[(&str, Measure)] = &[
     ("queue", queue::measure),
     ("path", path::measure),
     ("peers", peers::measure),
+    ("workers", workers::measure),
+    ("latency.busy", latency::busy),
+    ("latency.adaptive", latency::adaptive),
     ("handshake", attack::measure),
+    ("end_to_end", end_to_end::measure),
 ];
 
 type Measure = fn(&mut Figures);

@@ -26,7 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const BATCH: usize = 1024;
 
 /// Milliseconds since a start that nobody saw.
-const NOW_MS: u64 = 1_000_000;
+pub const NOW_MS: u64 = 1_000_000;
 
 /// Which way packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +65,11 @@ pub struct OneCore {
 }
 
 /// What nobody turns, but has to live.
-type Keep = (FlowsOwner<Mbuf, Peer>, AllowedIpsWriter, [FibWriter; 2], PostSeat<Mbuf, Peer>, Vec<Receiver<Mbuf>>);
+pub type Keep = (FlowsOwner<Mbuf, Peer>, AllowedIpsWriter, [FibWriter; 2], PostSeat<Mbuf, Peer>, Vec<Receiver<Mbuf>>);
 
 /// A peer as its far end knows it.
-struct FarPeer {
-    inner: Ipv4Addr,
+pub struct FarPeer {
+    pub inner: Ipv4Addr,
     at: SocketAddr,
     /// The gateway's index of its session.
     index: u32,
@@ -121,7 +121,8 @@ fn port(id: u16, name: &str, port: &Port, addresses: &[&str]) -> shared::Port {
     }
 }
 
-fn routes(domain: &Arc<Domain>, port: &shared::Port, neighbours: &[(&str, MacAddr)]) -> (FibWriter, Routes) {
+/// One side's routes over `port`, whose next hops are known.
+pub fn routes(domain: &Arc<Domain>, port: &shared::Port, neighbours: &[(&str, MacAddr)]) -> (FibWriter, Routes) {
     let (adjacencies, writer) = Adjacencies::new(2, 64);
     let (fib, mut writer) = Fib::new(domain, 64, 64, writer);
     writer.add_port(port.id, port.mac.0, &port.addresses).unwrap();
@@ -301,7 +302,7 @@ impl Drop for OneCore {
 }
 
 /// A peer with a session that both sides have agreed on.
-fn add(
+pub fn add(
     shared: &Shared<Pool>,
     reader: &culvert::queue::Reader,
     flows: &mut FlowsOwner<Mbuf, Peer>,

@@ -38,11 +38,13 @@ pub struct Options {
     pub max_peers: u32,
     /// The data path has the first core alone; control and handshakes have the other.
     pub apart: bool,
+    /// What its data cores do without work.
+    pub idle: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queues: 2, ring: 1024, mbufs: 16_383, max_peers: 256, apart: false, vlans: [0; 2] }
+        Self { queues: 2, ring: 1024, mbufs: 16_383, max_peers: 256, apart: false, idle: "adaptive", vlans: [0; 2] }
     }
 }
 
@@ -77,7 +79,7 @@ pub fn cores() -> [usize; 2] {
 
 /// A configuration of these ports, in a folder with a key.
 pub fn configuration(folder: &Path, options: &Options, ports: &str) -> Config {
-    let Options { mbufs, max_peers, apart, .. } = options;
+    let Options { mbufs, max_peers, apart, idle, .. } = options;
     let key = folder.join("wg0.key");
     std::fs::write(&key, format!("{}\n", config::keys::to_base64(&SERVER_KEY))).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -92,6 +94,7 @@ control = {control}
 io = {data}
 workers = {data}
 handshake = [{second}]
+idle = "{idle}"
 [memory]
 huge_pages = "none"
 mbufs = {mbufs}
