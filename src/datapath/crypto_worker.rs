@@ -4,7 +4,10 @@
 //! on at once, so others can take the next chunk while this one is in its cipher. Chunks are released in ticket order; one whose
 //! turn has not come waits in `chunks` while the worker goes on.
 
-use super::{Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap, release, undeliverable};
+use super::{
+    Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap, places::Places, release,
+    undeliverable,
+};
 use crate::aead::{Cipher, Job};
 use crate::frame::{Kind, Packet, PacketPool};
 use crate::peer::{Peer, wants};
@@ -16,7 +19,7 @@ use arrayvec::ArrayVec;
 /// Packets a chunk, at most: what one ticket covers.
 pub(super) const CHUNK: usize = 64;
 /// Chunks that a worker can hold. The last place is for directions with no ticket outstanding, which it can always release itself.
-const PLACES: usize = 32;
+const PLACES: usize = 64;
 /// Packets that are gathered for one batch before the cipher runs (the last chunk may go beyond).
 const BATCH: usize = 64;
 /// Most jobs of one batch.
@@ -33,10 +36,8 @@ pub(super) struct Chunk<P: Packet> {
     /// `None`: the place is free.
     ticket: Option<Ticket<P, Peer>>,
     dir: Dir,
-    /// Still to be sealed or opened.
-    raw: bool,
-    /// Egress: where its packets go.
-    pub(super) way_out: encap::WayOut,
+    /// Egress: what becomes of its packets.
+    pub(super) plan: encap::Plan,
 }
 
 /// One worker's state.
@@ -44,6 +45,12 @@ pub(super) struct Chunk<P: Packet> {
 pub struct CryptoWorker<A: PacketPool> {
     seat: WorkerSeat<A::Packet, Peer>,
     chunks: Box<[Chunk<A::Packet>]>,
+    /// Places of `chunks` without a ticket.
+    free: Places,
+    /// Those that are still to be sealed.
+    to_seal: Places,
+    /// Those that are still to be opened.
+    to_open: Places,
     cipher: Cipher,
     workers: usize,
     next_worker: usize,
@@ -66,12 +73,12 @@ impl<A: PacketPool> CryptoWorker<A> {
                 packets: ArrayVec::new(),
                 ticket: None,
                 dir: Dir::Egress,
-                raw: false,
-                way_out: encap::WayOut::default(),
+                plan: encap::Plan::refused(DropReason::NoOuterRoute),
             })
             .collect();
         let next_worker = (seat.index() + 1) % workers.max(1);
-        Self { seat, chunks, cipher, workers: workers.max(1), next_worker }
+        let (free, to_seal, to_open) = (Places(u64::MAX), Places(0), Places(0));
+        Self { seat, chunks, free, to_seal, to_open, cipher, workers: workers.max(1), next_worker }
     }
 
     /// One turn: gather, cipher, release. Returns how many packets it worked on. Never waits.
@@ -91,31 +98,59 @@ impl<A: PacketPool> CryptoWorker<A> {
 
     /// Whether every place is free: nothing is held back for its turn.
     pub(super) fn is_idle(&self) -> bool {
-        self.chunks.iter().all(|c| c.ticket.is_none())
+        self.free == Places(u64::MAX)
     }
 
+    /// Claims what is ready, looks up the keypairs and headers of all, and then pops: the cache misses of many peers run side by side.
     fn gather(&mut self, turn: &Turn<'_, A>) -> usize {
-        let (mut gathered, mut served, mut put_back) = (0, 0, 0);
-        while gathered < BATCH && served < BATCH && put_back < PUT_BACKS {
-            served += 1;
-            let Some(place) = self.chunks.iter().position(|c| c.ticket.is_none()) else { break };
-            let Some(claim) = self.seat.next() else { break };
-            let last_place = self.chunks.iter().skip(place + 1).all(|c| c.ticket.is_some());
-            if claim.tickets_outstanding() && (last_place || self.holds(&claim)) {
-                put_back += 1;
-                claim.again(&turn.shared.flows, self.after_me());
+        let claims = self.claim(turn);
+        // A place each; it stays free if nothing is popped.
+        let places = self.free;
+        let mut keypairs: ArrayVec<Option<&Keypair>, BATCH> = ArrayVec::new();
+        for (claim, place) in claims.iter().zip(places) {
+            let keypair = if claim.dir() == Dir::Egress { usable(claim, turn) } else { None };
+            if let (Some(keypair), Some(chunk)) = (keypair, self.chunks.get_mut(place)) {
+                chunk.plan = encap::plan(claim, keypair, turn);
+            }
+            keypairs.push(keypair);
+        }
+        let mut gathered = 0;
+        for ((claim, place), keypair) in claims.into_iter().zip(places).zip(keypairs) {
+            // More has come than was seen when they were claimed.
+            if gathered >= BATCH {
+                claim.again(&turn.shared.flows, self.seat.index());
                 continue;
             }
             gathered += match claim.dir() {
                 _ if claim.is_retired() => drain(claim, turn),
-                Dir::Egress => self.take_egress(claim, place, turn),
+                Dir::Egress => self.take_egress(claim, place, keypair, turn),
                 Dir::Ingress => self.take_ingress(claim, place, turn),
             };
         }
         gathered
     }
 
+    /// Takes directions off the ready list, for as many packets as make a batch and as many chunks as there are places.
+    fn claim(&mut self, turn: &Turn<'_, A>) -> ArrayVec<Claim<A::Packet, Peer>, BATCH> {
+        let mut claims = ArrayVec::new();
+        let (mut expected, mut put_back) = (0, 0);
+        let places = self.free.len().min(BATCH);
+        while expected < BATCH && claims.len() < places && put_back < PUT_BACKS {
+            let Some(claim) = self.seat.next() else { break };
+            let last_place = claims.len() + 1 == self.free.len();
+            if claim.tickets_outstanding() && (last_place || self.holds(&claim)) {
+                put_back += 1;
+                claim.again(&turn.shared.flows, self.after_me());
+                continue;
+            }
+            expected += (claim.queued(claim.dir()) as usize).clamp(1, CHUNK);
+            claims.push(claim);
+        }
+        claims
+    }
+
     /// Whether a chunk of this direction is here already: a direction has one ticket outstanding a worker at most.
+    #[cold]
     fn holds(&self, claim: &Claim<A::Packet, Peer>) -> bool {
         self.chunks.iter().any(|c| c.dir == claim.dir() && c.ticket.as_ref().is_some_and(|t| t.id() == claim.id()))
     }
@@ -128,31 +163,31 @@ impl<A: PacketPool> CryptoWorker<A> {
     }
 
     fn take_ingress(&mut self, mut claim: Claim<A::Packet, Peer>, place: usize, turn: &Turn<'_, A>) -> usize {
-        let Some(chunk) = self.chunks.get_mut(place) else { return 0 };
+        let Some(chunk) = self.chunks.get_mut(place) else { return put_back(claim, turn) };
         let end = claim.pop_into(&mut chunk.packets);
         self.give_on(claim, place, end, turn)
     }
 
-    fn take_egress(&mut self, mut claim: Claim<A::Packet, Peer>, place: usize, turn: &Turn<'_, A>) -> usize {
-        let Some(keypair) = usable(&claim, turn) else { return stage(claim, turn) };
+    fn take_egress(
+        &mut self,
+        mut claim: Claim<A::Packet, Peer>,
+        place: usize,
+        keypair: Option<&Keypair>,
+        turn: &Turn<'_, A>,
+    ) -> usize {
+        let Some(keypair) = keypair else { return stage(claim, turn) };
         // A session came after all.
         given_up(&claim);
-        let Some(chunk) = self.chunks.get_mut(place) else { return 0 };
-        let mut unstaged = 0;
-        while !chunk.packets.is_full()
-            && let Some(packet) = claim.unstage()
-        {
-            chunk.packets.push(packet);
-            unstaged += 1;
-        }
-        turn.shared.staged.give_back(unstaged);
+        let Some(chunk) = self.chunks.get_mut(place) else { return put_back(claim, turn) };
         let end = match claim.staged_len() {
             0 => claim.pop_into(&mut chunk.packets),
-            _ => PopEnd::More,
+            _ => unstage(&mut claim, &mut chunk.packets, turn),
         };
-        let went = keypair.nonce() > 0;
-        chunk.way_out = encap::prepare(&mut chunk.packets, &claim, keypair, turn);
-        elide_confirm(&mut chunk.packets, went, turn.counters);
+        let (went, mtu) = (keypair.nonce() > 0, encap::mtu(&claim, turn));
+        elide_confirm(&mut chunk.packets, went, mtu, turn.counters);
+        if !chunk.packets.is_empty() {
+            chunk.plan.number(chunk.packets.len(), keypair);
+        }
         // A mere wake-up sends nothing (PROTOCOL A6, "on send").
         if !chunk.packets.is_empty() && keypair.wants_rekey_on_send(turn.now_ms) {
             ask(&claim, wants::HANDSHAKE, turn);
@@ -168,8 +203,12 @@ impl<A: PacketPool> CryptoWorker<A> {
             && !chunk.packets.is_empty()
         {
             chunk.dir = claim.dir();
-            chunk.raw = true;
             chunk.ticket = Some(claim.take_ticket());
+            self.free.remove(place);
+            match claim.dir() {
+                Dir::Egress => self.to_seal.insert(place),
+                Dir::Ingress => self.to_open.insert(place),
+            }
             popped = chunk.packets.len();
             turn.counters.cycles.did(Stage::Drain, popped, 1);
         }
@@ -189,11 +228,15 @@ impl<A: PacketPool> CryptoWorker<A> {
     /// Seals and opens everything raw, as one batch a direction over all peers.
     fn cipher(&mut self, turn: &Turn<'_, A>) {
         let cycles = &turn.counters.cycles;
-        for dir in [Dir::Egress, Dir::Ingress] {
+        let (to_seal, to_open) = (std::mem::take(&mut self.to_seal), std::mem::take(&mut self.to_open));
+        for (dir, raw) in [(Dir::Egress, to_seal), (Dir::Ingress, to_open)] {
+            if raw.is_empty() {
+                continue;
+            }
             cycles.enter(Stage::Drain);
             let mut jobs: ArrayVec<Job<'_>, JOBS> = ArrayVec::new();
-            for chunk in self.chunks.iter_mut().filter(|c| c.raw && c.dir == dir) {
-                add_jobs(chunk, &mut jobs, turn);
+            for chunk in raw.of(&mut self.chunks) {
+                add_jobs(chunk, dir, &mut jobs, turn);
             }
             if !jobs.is_empty() {
                 cycles.enter(Stage::Aead);
@@ -204,30 +247,38 @@ impl<A: PacketPool> CryptoWorker<A> {
                 }
             }
             cycles.enter(Stage::Release);
+            if jobs.iter().all(|job| job.ok) {
+                continue;
+            }
             let good: ArrayVec<bool, JOBS> = jobs.iter().map(|j| j.ok).collect();
             drop(jobs);
             let mut good = good.into_iter();
-            for chunk in self.chunks.iter_mut().filter(|c| c.raw && c.dir == dir) {
+            for chunk in raw.of(&mut self.chunks) {
                 for packet in chunk.packets.iter_mut().filter(|p| p.meta().verdict == 0) {
                     if !good.next().unwrap_or(false) {
                         packet.meta_mut().verdict = DropReason::AuthFailed.verdict();
                     }
                 }
-                chunk.raw = false;
             }
         }
     }
 
     /// Releases every chunk whose turn it is, sends what they held, and only then passes the turns on. Returns the packets released.
     fn release(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) -> usize {
+        let held = self.free.others();
+        if held.is_empty() {
+            return 0;
+        }
         let mut done: ArrayVec<Ticket<A::Packet, Peer>, PLACES> = ArrayVec::new();
         let mut forward = Forward::new(turn);
         let mut released = 0;
-        for chunk in self.chunks.iter_mut().filter(|c| !c.raw) {
+        for place in held {
+            let Some(chunk) = self.chunks.get_mut(place) else { continue };
             if !chunk.ticket.as_ref().is_some_and(Ticket::is_turn) {
                 continue;
             }
             let Some(ticket) = chunk.ticket.take() else { continue };
+            self.free.insert(place);
             released += chunk.packets.len();
             turn.counters.cycles.did(Stage::Release, chunk.packets.len(), 1);
             if ticket.is_retired() {
@@ -246,6 +297,35 @@ impl<A: PacketPool> CryptoWorker<A> {
         }
         done.into_iter().for_each(Ticket::pass);
         released
+    }
+}
+
+/// Gives a claim back for which there is no place after all.
+#[cold]
+fn put_back<A: PacketPool>(claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -> usize {
+    let home = claim.id().0 as usize;
+    claim.again(&turn.shared.flows, home);
+    0
+}
+
+/// What waited for the session goes first.
+#[cold]
+fn unstage<A: PacketPool>(
+    claim: &mut Claim<A::Packet, Peer>,
+    packets: &mut ArrayVec<A::Packet, CHUNK>,
+    turn: &Turn<'_, A>,
+) -> PopEnd {
+    let mut unstaged = 0;
+    while !packets.is_full()
+        && let Some(packet) = claim.unstage()
+    {
+        packets.push(packet);
+        unstaged += 1;
+    }
+    turn.shared.staged.give_back(unstaged);
+    match claim.staged_len() {
+        0 => claim.pop_into(packets),
+        _ => PopEnd::More,
     }
 }
 
@@ -360,12 +440,12 @@ pub(super) fn ask<A: PacketPool>(flow: &PeerFlow<A::Packet>, bits: u32, turn: &T
 }
 
 /// A keepalive that was to confirm a session is not needed where anything else goes: in this chunk, or (`went`) before it.
-fn elide_confirm<P: Packet>(packets: &mut ArrayVec<P, CHUNK>, went: bool, counters: &Counters) {
+fn elide_confirm<P: Packet>(packets: &mut ArrayVec<P, CHUNK>, went: bool, mtu: usize, counters: &Counters) {
     let is_confirm = |p: &P| p.meta().kind == Kind::Confirm;
     if !packets.iter().any(is_confirm) {
         return;
     }
-    let mut needed = !went && !packets.iter().any(|p| !is_confirm(p) && p.meta().verdict == 0);
+    let mut needed = !went && !packets.iter().any(|p| !is_confirm(p) && p.data().len() <= mtu);
     let before = packets.len();
     packets.retain(|p| !is_confirm(p) || std::mem::take(&mut needed));
     counters.count_drop(DropReason::KeepaliveElided, (before - packets.len()) as u64);
@@ -374,11 +454,15 @@ fn elide_confirm<P: Packet>(packets: &mut ArrayVec<P, CHUNK>, went: bool, counte
 /// Makes a job of every good packet of a raw chunk; one whose keypair is gone gets its verdict instead.
 fn add_jobs<'a, A: PacketPool>(
     chunk: &'a mut Chunk<A::Packet>,
+    dir: Dir,
     jobs: &mut ArrayVec<Job<'a>, JOBS>,
     turn: &Turn<'a, A>,
 ) {
+    if dir == Dir::Egress {
+        let keypair = turn.shared.index.lookup(turn.reader, chunk.plan.keypair());
+        return chunk.plan.jobs(&mut chunk.packets, keypair, |job| jobs.push(job));
+    }
     let mut keypair: Option<&Keypair> = None;
-    let dir = chunk.dir;
     for packet in &mut chunk.packets {
         let (meta, data) = packet.parts_mut();
         if meta.verdict != 0 {
@@ -387,11 +471,7 @@ fn add_jobs<'a, A: PacketPool>(
         if keypair.is_none_or(|k| k.local_index() != meta.receiver) {
             keypair = turn.shared.index.lookup(turn.reader, meta.receiver);
         }
-        let job = match dir {
-            Dir::Egress => encap::job(meta, data, keypair),
-            Dir::Ingress => decap::job(meta, data, keypair, turn.now_ms),
-        };
-        match job {
+        match decap::job(meta, data, keypair, turn.now_ms) {
             Ok(job) => jobs.push(job),
             Err(reason) => meta.verdict = reason.verdict(),
         }

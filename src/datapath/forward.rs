@@ -7,6 +7,7 @@ use crate::frame::{Frame, Kind, Packet, PacketPool};
 use crate::queue::{Dir, FlowId};
 use crate::shared::Hop;
 use crate::wire::{EtherType, InnerPacket, ethernet, ipv4, ipv6, tcp};
+use std::net::IpAddr;
 
 /// Sends inner packets on, and collects those for other peers.
 pub(super) struct Forward<'r, A: PacketPool> {
@@ -27,13 +28,17 @@ impl<'r, A: PacketPool> Forward<'r, A> {
     }
 
     /// One inner packet (no Ethernet header) on its way; one of our own does not age here.
-    pub(super) fn inner(&mut self, mut packet: A::Packet, tx: &mut Tx<A::Packet>) {
+    pub(super) fn inner(&mut self, packet: A::Packet, tx: &mut Tx<A::Packet>) {
+        let Ok(parsed) = InnerPacket::parse(packet.data()) else {
+            return self.turn.counters.drop_packet(DropReason::BadInner, packet);
+        };
+        self.accepted(packet, parsed.destination, tx);
+    }
+
+    /// The same of one that was checked, and goes to `to`.
+    pub(super) fn accepted(&mut self, mut packet: A::Packet, to: IpAddr, tx: &mut Tx<A::Packet>) {
         let turn = self.turn;
         let shared = turn.shared;
-        let Ok(parsed) = InnerPacket::parse(packet.data()) else {
-            return turn.counters.drop_packet(DropReason::BadInner, packet);
-        };
-        let to = parsed.destination;
         let hop = shared.inner.hop(turn.reader, to);
         if let Hop::Local { port, .. } = hop {
             return hand_to_control(packet, Kind::Local, port, turn);

@@ -15,6 +15,7 @@ mod forward;
 mod fragment;
 mod handoff;
 mod io;
+mod places;
 mod release;
 mod rx;
 mod tx;

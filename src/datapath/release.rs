@@ -4,13 +4,14 @@
 use super::crypto_worker::{Chunk, Turn, ask};
 use super::{DropReason, Forward, PeerFlow, Tx, encap};
 use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
-use crate::peer::{Endpoint, wants};
+use crate::peer::wants;
 use crate::queue::Dir;
 use crate::session::Keypair;
 use crate::wire::{
     InnerPacket, ecn, tcp,
     wireguard::{self, DataHeader},
 };
+use std::net::{IpAddr, SocketAddr};
 
 /// Sends a sealed chunk. The egress turn's holder.
 pub(super) fn egress<A: PacketPool>(
@@ -29,7 +30,7 @@ pub(super) fn egress<A: PacketPool>(
         sent += 1;
         data |= packet.meta().kind == Kind::Data;
         bytes += message_len(&packet);
-        match chunk.way_out {
+        match chunk.plan.way_out() {
             encap::WayOut::Port(port) => tx.push(port, packet, turn.counters),
             encap::WayOut::Ask(port) => super::hand_to_control(packet, Kind::AskOuter, port, turn),
             encap::WayOut::Nowhere => turn.counters.drop_packet(DropReason::NoOuterRoute, packet),
@@ -56,7 +57,8 @@ struct Seen {
     data: bool,
     /// Of messages that passed all checks, as the kernel counts them.
     bytes: u64,
-    endpoint: Option<Endpoint>,
+    /// Where the last of them came from, and to.
+    from: Option<([u8; 16], u16, SocketAddr)>,
 }
 
 /// Checks an opened chunk in order and sends its packets on. The ingress turn's holder.
@@ -75,7 +77,7 @@ pub(super) fn ingress<'r, A: PacketPool>(
             keypair = turn.shared.index.lookup(turn.reader, packet.meta().receiver).filter(|k| k.serial() == serial);
         }
         match accept(&mut packet, flow, keypair, &mut seen, turn) {
-            Ok(()) => forward.inner(packet, tx),
+            Ok(to) => forward.accepted(packet, to, tx),
             Err(reason) => turn.counters.drop_packet(reason, packet),
         }
     }
@@ -83,22 +85,22 @@ pub(super) fn ingress<'r, A: PacketPool>(
         return;
     }
     flow.received.add(seen.bytes);
-    if let Some(endpoint) = &seen.endpoint {
-        flow.roam(endpoint);
+    if let Some((source, port, asked)) = &seen.from {
+        flow.roam(source, *port, *asked);
     }
     if flow.stamps.received(turn.now_ms, seen.data) {
         flow.post(turn.reader, &turn.shared.flows);
     }
 }
 
-/// The checks of one opened packet, in the order of PROTOCOL A8. Afterwards it is the inner packet, trimmed.
+/// The checks of one opened packet, in the order of PROTOCOL A8. Afterwards it is the inner packet, trimmed; returns where it goes.
 fn accept<A: PacketPool>(
     packet: &mut A::Packet,
     flow: &PeerFlow<A::Packet>,
     keypair: Option<&Keypair>,
     seen: &mut Seen,
     turn: &Turn<'_, A>,
-) -> Result<(), DropReason> {
+) -> Result<IpAddr, DropReason> {
     let meta = *packet.meta();
     if let Some(reason) = DropReason::from_verdict(meta.verdict) {
         return Err(reason);
@@ -114,7 +116,9 @@ fn accept<A: PacketPool>(
     }
     seen.accepted = true;
     let message = packet.data().len() as u64;
-    seen.endpoint = turn.shared.endpoint(&meta).or(seen.endpoint);
+    if let Some(asked) = turn.shared.asked(&meta) {
+        seen.from = Some((meta.source, meta.source_port, asked));
+    }
     confirm(flow, keypair, turn);
     let current = flow.keys.current() == Some(turn.shared.index.slot(keypair.local_index()));
     if current && keypair.wants_rekey_on_receive(turn.now_ms) {
@@ -141,7 +145,7 @@ fn accept<A: PacketPool>(
     {
         tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
     }
-    Ok(())
+    Ok(inner.destination)
 }
 
 /// The first valid data under `next` makes it current: the responder's handshake is complete (PROTOCOL A5).

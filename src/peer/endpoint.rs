@@ -35,6 +35,14 @@ impl Endpoint {
         Self { remote: self.remote, local: self.local.map(any) }
     }
 
+    /// What [`Endpoint::seen`] and then packing it gives, without the way over addresses.
+    #[inline]
+    pub(super) fn pack_seen(source: &[u8; 16], source_port: u16, local: SocketAddr) -> [u64; WORDS] {
+        let (r0, r1) = halves(*source);
+        let (l0, l1) = halves(map(local.ip()));
+        [r0, r1, l0, l1, u64::from(local.port()) << 32 | u64::from(source_port) << 16 | 0b11]
+    }
+
     pub(super) fn pack(endpoint: Option<&Self>) -> [u64; WORDS] {
         let Some(e) = endpoint else { return [0; WORDS] };
         let (r0, r1) = halves(map(e.remote.ip()));
@@ -103,6 +111,10 @@ mod tests {
         ] {
             let e = Endpoint { remote: remote.parse().unwrap(), local: local.map(|l| l.parse().unwrap()) };
             assert_eq!(Endpoint::unpack(&Endpoint::pack(Some(&e))), Some(e));
+            if let Some(local) = e.local {
+                let seen = Endpoint::pack_seen(&map(e.remote.ip()), e.remote.port(), local);
+                assert_eq!(seen, Endpoint::pack(Some(&e)));
+            }
         }
         assert_eq!(Endpoint::unpack(&Endpoint::pack(None)), None);
     }

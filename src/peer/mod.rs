@@ -3,10 +3,12 @@
 //! A [`Peer`] is the body of a [`crate::queue::Flow`]; its queues and their schedule state stand in the flow itself.
 
 mod endpoint;
+mod headers;
 mod index;
 mod stamps;
 
 pub use endpoint::{Endpoint, map as map_address, unmap as unmap_address};
+pub use headers::{HeaderCache, MOST_HEADERS, OuterHeaders, Stamp};
 pub use index::{IndexTable, Pending};
 pub use stamps::{LOOK_WITHIN_MS, Stamps, wants};
 
@@ -15,6 +17,7 @@ use crate::queue::{
     sync::{AtomicBool, AtomicU64, Ordering},
 };
 use crate::session::KeySlots;
+use std::net::SocketAddr;
 
 /// One peer, as the data path sees it: words that cores read and write without locks.
 ///
@@ -22,6 +25,7 @@ use crate::session::KeySlots;
 /// |---|---|
 /// | `keys` | handshake threads, the ingress turn's holder (confirming `next`), control: compare-exchange |
 /// | `endpoint` | the ingress turn's holder, handshake threads, control: a latch entered by compare-exchange |
+/// | `headers` | the egress claim's holder: Relaxed stores |
 /// | `stamps` | the turns' holders: Relaxed stores; `wants` bits by anyone |
 /// | `sent`, `received` | the egress and the ingress turn's holder: Relaxed load and store |
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Peer {
     pub handshake_sent: AtomicU64,
     /// The same, received.
     pub handshake_received: AtomicU64,
+    /// The outer headers of the last chunk. egress claim: rw
+    pub headers: HeaderCache,
     endpoint: SeqLatch<{ endpoint::WORDS }>,
 }
 
@@ -57,6 +63,7 @@ impl Peer {
             received: Tally::default(),
             handshake_sent: AtomicU64::new(0),
             handshake_received: AtomicU64::new(0),
+            headers: HeaderCache::default(),
             endpoint: SeqLatch::new(Endpoint::pack(endpoint.as_ref())),
         }
     }
@@ -66,9 +73,23 @@ impl Peer {
         Endpoint::unpack(&self.endpoint.read())
     }
 
-    /// The peer moved. Data path: a writer that loses against another skips.
-    pub fn roam(&self, endpoint: &Endpoint) {
-        let words = Endpoint::pack(Some(endpoint));
+    /// The same with the stamp of that endpoint.
+    pub fn stamped_endpoint(&self) -> (Option<Endpoint>, u64) {
+        let (words, stamp) = self.endpoint.read_stamped();
+        (Endpoint::unpack(&words), stamp)
+    }
+
+    /// Another number whenever the endpoint is (or may be) another. Any thread.
+    #[inline]
+    pub fn endpoint_stamp(&self) -> u64 {
+        self.endpoint.stamp()
+    }
+
+    /// A message came from this source, as classify notes it, to this address and port of ours: if the peer has moved, it is noted. Data
+    /// path: a writer that loses against another skips.
+    #[inline]
+    pub fn roam(&self, source: &[u8; 16], source_port: u16, local: SocketAddr) {
+        let words = Endpoint::pack_seen(source, source_port, local);
         if self.endpoint.read() != words {
             self.endpoint.try_write(&words);
         }

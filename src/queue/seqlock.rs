@@ -43,6 +43,19 @@ impl<const N: usize> SeqLatch<N> {
     /// The words of one write. Any thread; lock-free: it tries again only if a writer has gone on meanwhile.
     #[inline]
     pub fn read(&self) -> [u64; N] {
+        self.read_stamped().0
+    }
+
+    /// What [`Self::read_stamped`] would give beside the words now. Any thread; one load.
+    #[inline]
+    pub fn stamp(&self) -> u64 {
+        // Acquire: as the first load in `read_stamped`.
+        self.phase.load(Acquire)
+    }
+
+    /// The words of one write, and a number that belongs to no other words: while [`Self::stamp`] is the same, so are they.
+    #[inline]
+    pub fn read_stamped(&self) -> ([u64; N], u64) {
         loop {
             // Acquire: pairs with the Release stores of the phases in `try_write`: the copy that this phase names is complete.
             // Entering is no Release, but a read-modify-write, and so it stands in the release sequence of the last one.
@@ -50,14 +63,14 @@ impl<const N: usize> SeqLatch<N> {
             let words = array::from_fn(|i| self.current(phase)[i].load(Relaxed));
             // Seeded s1: a copy that was overwritten meanwhile is taken as it is.
             if seeded("s1") {
-                return words;
+                return (words, phase);
             }
             // Acquire fence: if a load above met a word of a later write, it pairs with that writer's Release fence, and the
             // load below sees the phase that the writer had entered before.
             fence(Acquire);
             // Relaxed: ordered by the fence.
             if self.phase.load(Relaxed) == phase {
-                return words;
+                return (words, phase);
             }
             spin_loop();
         }

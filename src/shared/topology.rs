@@ -88,7 +88,13 @@ impl Routes {
     /// Where a packet to `to` goes. Any core, in a read section.
     #[inline]
     pub fn hop(&self, reader: &Reader, to: IpAddr) -> Hop {
-        match self.fib.lookup(reader, to) {
+        self.resolve(self.fib.lookup(reader, to))
+    }
+
+    /// Where a packet with this next hop goes. Any core, in the read section of its lookup.
+    #[inline]
+    pub fn resolve(&self, next: Option<NextHop>) -> Hop {
+        match next {
             Some(NextHop::Local { port, address_index }) => Hop::Local { port, address: address_index },
             Some(NextHop::Adjacency(index)) => match self.adjacencies.header(index) {
                 Ok((macs, port)) => Hop::Wire { port, macs },
@@ -206,8 +212,21 @@ impl<A: PacketPool> Shared<A> {
 
     /// Where a message came from, and which address and port of ours it was sent to, as classify noted it.
     pub fn endpoint(&self, meta: &Meta) -> Option<Endpoint> {
+        Some(Endpoint::seen(meta.source, meta.source_port, self.asked(meta)?))
+    }
+
+    /// Which address and port of ours a message was sent to, as classify noted it.
+    #[inline]
+    pub fn asked(&self, meta: &Meta) -> Option<SocketAddr> {
         let local = self.port(meta.port)?.addresses.get(usize::from(meta.local_address))?;
-        Some(Endpoint::seen(meta.source, meta.source_port, SocketAddr::new(local.addr(), meta.local_port)))
+        Some(SocketAddr::new(local.addr(), meta.local_port))
+    }
+
+    /// Grows whenever [`Self::source`] or the outer routes may say something else than before. Any core.
+    #[inline]
+    pub fn outer_generation(&self) -> u64 {
+        // Both only grow, so their sum is another as soon as one of them is.
+        self.outer.fib.generation().wrapping_add(self.listen.generation())
     }
 
     /// Our end of what goes to a peer of interface `tunnel` by `port`: the address and the UDP port that the peer talked to, while they

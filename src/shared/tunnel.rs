@@ -1,6 +1,6 @@
 //! The WireGuard interfaces, and whose each UDP port is.
 
-use crate::queue::sync::{AtomicU8, AtomicU16, Ordering};
+use crate::queue::sync::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 
 /// How many interfaces there can be.
 pub const MOST_INTERFACES: usize = 64;
@@ -47,15 +47,18 @@ impl Tunnel {
 
 /// UDP port → the interface that listens there. Read by one load a packet.
 #[derive(Debug)]
-pub struct ListenPorts(
+pub struct ListenPorts {
     /// 0: nobody; n + 1: interface n. A place a port. control: w, any core: r
-    Box<[AtomicU8]>,
-);
+    holders: Box<[AtomicU8]>,
+    /// How often a primary port has moved. control: w, any core: r
+    generation: AtomicU64,
+}
 
 impl ListenPorts {
     /// The ports of these interfaces; of a port that two of them name the later has it.
     pub fn new(tunnels: &[Tunnel]) -> Self {
-        let ports = Self((0..=u16::MAX).map(|_| AtomicU8::new(0)).collect());
+        let holders = (0..=u16::MAX).map(|_| AtomicU8::new(0)).collect();
+        let ports = Self { holders, generation: AtomicU64::new(0) };
         for tunnel in tunnels {
             tunnel.listen_ports().into_iter().for_each(|port| ports.set(port, Some(tunnel.id)));
         }
@@ -66,7 +69,14 @@ impl ListenPorts {
     #[inline]
     pub fn tunnel_of(&self, port: u16) -> Option<u8> {
         // Relaxed: the number stands for itself; a message that races with a change may come a moment too early or too late.
-        self.0.get(usize::from(port))?.load(Ordering::Relaxed).checked_sub(1)
+        self.holders.get(usize::from(port))?.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Grows with every move of a primary port. Who keeps what it read here keeps the number that stood here before. Any core.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        // Acquire: meets the Release add in `move_primary`.
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Moves the primary port of `tunnel` to `port`, and returns the port that is no longer listened on, if there is one. One control
@@ -86,12 +96,14 @@ impl ListenPorts {
         if gone {
             self.set(old, None);
         }
+        // Release: meets the load in `generation`; whoever sees the new number sees the moves above.
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(gone.then_some(old))
     }
 
     fn set(&self, port: u16, tunnel: Option<u8>) {
         // No datagram comes to port 0.
-        if let Some(place) = self.0.get(usize::from(port)).filter(|_| port != 0) {
+        if let Some(place) = self.holders.get(usize::from(port)).filter(|_| port != 0) {
             // Relaxed: as above.
             place.store(tunnel.map_or(0, |id| id + 1), Ordering::Relaxed);
         }

@@ -4,19 +4,23 @@ use super::checksum::Sum;
 use super::{ipv4, ipv6, protocol, udp};
 use std::net::Ipv6Addr;
 
-/// Completes an IPv4 header without options in front of a UDP datagram of `datagram` bytes: TOS, length, identification, checksum.
-/// Shorter slices change nothing.
+/// Completes an IPv4 header without options in front of a UDP datagram of `datagram` bytes: TOS, length, identification, checksum. The
+/// header is whole but that the first three are zero; its checksum is brought up to date (RFC 1624). Shorter slices change nothing.
+#[inline]
 pub fn ipv4(ip: &mut [u8], tos: u8, datagram: u16, identification: u16) {
     let Some(header) = ip.first_chunk_mut::<{ ipv4::HEADER_LEN }>() else { return };
     let total = datagram.saturating_add(20);
     header[1] = tos;
     [header[2], header[3]] = total.to_be_bytes();
     [header[4], header[5]] = identification.to_be_bytes();
-    [header[10], header[11]] = [0, 0];
-    [header[10], header[11]] = Sum::new().bytes(header).checksum().to_be_bytes();
+    let words = [u16::from(tos), total, identification];
+    let before = !u16::from_be_bytes([header[10], header[11]]);
+    let sum = words.iter().fold(Sum::new().word(before), |sum, word| sum.word(*word));
+    [header[10], header[11]] = sum.checksum().to_be_bytes();
 }
 
 /// Completes an IPv6 header in front of a UDP datagram of `datagram` bytes: traffic class and length. Shorter slices change nothing.
+#[inline]
 pub fn ipv6(ip: &mut [u8], traffic_class: u8, datagram: u16) {
     let Some(header) = ip.first_chunk_mut::<{ ipv6::HEADER_LEN }>() else { return };
     header[0] = 0x60 | traffic_class >> 4;
@@ -25,6 +29,7 @@ pub fn ipv6(ip: &mut [u8], traffic_class: u8, datagram: u16) {
 }
 
 /// Sets the length of a UDP header. Shorter slices change nothing.
+#[inline]
 pub fn udp_length(udp: &mut [u8], datagram: u16) {
     if let Some(header) = udp.first_chunk_mut::<{ udp::HEADER_LEN }>() {
         [header[4], header[5]] = datagram.to_be_bytes();

@@ -85,7 +85,9 @@ pub fn measure(figures: &mut Figures) {
     for round in 0..=ROUNDS {
         for Series { way, size, mix, totals, stages } in &mut series {
             // Under load the peers are in the caches from the packets before, and not what was measured in between.
-            gateway.batch(*way, *size, mix.draw(rng.fork()));
+            for _ in 0..4 {
+                gateway.batch(*way, *size, mix.draw(rng.fork()));
+            }
             let took = gateway.batch(*way, *size, mix.draw(rng.fork()));
             let spent = gateway.recorded(*way, *size, mix.draw(rng.fork()));
             if round > 0 {

@@ -5,7 +5,7 @@ use crate::harness::{Gateway, HOST, HOST6, Options, ROUTER_MAC, WAN_MAC, peer};
 use crate::packets::{self, Ip, addr, tagged};
 use crate::roles::send;
 use crate::scenes::connected_as;
-use culvert::control::change::PeerChange;
+use culvert::control::change::{ChangeSet, PeerChange};
 
 /// The DSCP of the inner packets: EF.
 const DSCP: u8 = 0xb8;
@@ -113,4 +113,40 @@ fn inner_checksums_are_not_looked_at() {
     let delivered = gw.delivered();
     assert_eq!((delivered.len(), &delivered[0][26..28]), (1, &sum[..]));
     gw.finish();
+}
+
+/// The headers that a peer's last packets had are used again only while they are true: its endpoint may move by data or by configuration,
+/// and so may our port.
+#[test]
+fn headers_that_are_kept_change_with_what_they_were_made_of() {
+    for client in [Client::new(1), Client::v6(1)] {
+        let (mut gw, mut client) = connected_as(&Options::default(), client);
+        let ends = |gw: &mut Gateway, client: &Client| {
+            // The second time they are there already.
+            let both = [1, 2].map(|tag| {
+                gw.lan(&tagged(HOST, &client.inner(), tag, 96));
+                gw.settle();
+                let sent = gw.datagrams();
+                assert_eq!(sent.len(), 1);
+                assert_eq!(packets::tag(&client.open(&sent[0].payload).unwrap()), tag);
+                (sent[0].from, sent[0].to)
+            });
+            assert_eq!(both[0], both[1]);
+            both[0]
+        };
+        assert_eq!(ends(&mut gw, &client), (client.to, client.at));
+        client.at.set_port(4001);
+        let moved = client.data(&tagged(&client.inner(), HOST, 3, 96));
+        gw.wan(&moved);
+        gw.settle();
+        assert_eq!(ends(&mut gw, &client), (client.to, client.at), "it has moved");
+        client.at.set_port(4002);
+        gw.change_peer(PeerChange { endpoint: Some(client.at), ..peer(&client) });
+        assert_eq!(ends(&mut gw, &client), (client.to, client.at), "it was moved");
+        client.to.set_port(51821);
+        gw.apply(ChangeSet { listen_port: Some(51821), ..ChangeSet::default() }).unwrap();
+        assert_eq!(ends(&mut gw, &client), (client.to, client.at), "we have moved");
+        gw.frames();
+        gw.finish();
+    }
 }

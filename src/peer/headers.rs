@@ -1,0 +1,99 @@
+//! The outer headers of a peer's packets, kept from chunk to chunk.
+
+use crate::queue::sync::{AtomicU64, Ordering::Relaxed};
+
+/// Words of the bytes: an IPv6 header and a UDP header.
+const WORDS: usize = 6;
+/// The longest IP and UDP headers.
+pub const MOST_HEADERS: usize = 8 * WORDS;
+
+/// What headers were made of. Both only grow, so headers are good while neither has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Of the endpoint: [`super::Peer::endpoint_stamp`].
+    pub endpoint: u64,
+    /// Of routes and listen ports.
+    pub routes: u64,
+}
+
+/// The IP and UDP headers of an empty datagram, and the adjacency that it leaves by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterHeaders {
+    /// The headers, one behind the other; of IPv4 the first 28 bytes.
+    pub bytes: [u8; MOST_HEADERS],
+    /// Whether it is IPv6.
+    pub ipv6: bool,
+    /// The adjacency: the index alone, since MAC addresses change (and are read anew for each chunk).
+    pub adjacency: u32,
+}
+
+/// The last headers of one peer.
+///
+/// All its atomics are Relaxed: the holder of the egress claim alone reads and writes them, and the schedule state hands them from one
+/// to the next. They are atomic only so that this needs no unsafe cell.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct HeaderCache {
+    /// [`Stamp::endpoint`].
+    endpoint: AtomicU64,
+    /// [`Stamp::routes`].
+    routes: AtomicU64,
+    /// The adjacency, and above it one of the marks below.
+    way: AtomicU64,
+    bytes: [AtomicU64; WORDS],
+}
+
+/// In [`HeaderCache::way`]: there are headers.
+const FILLED: u64 = 1 << 32;
+/// They are IPv6's.
+const IPV6: u64 = 1 << 33;
+
+impl HeaderCache {
+    /// The headers, if they were made of what `now` says. The egress claim's holder.
+    #[inline]
+    pub fn get(&self, now: Stamp) -> Option<OuterHeaders> {
+        let way = self.way.load(Relaxed);
+        let stamp = Stamp { endpoint: self.endpoint.load(Relaxed), routes: self.routes.load(Relaxed) };
+        if way & FILLED == 0 || stamp != now {
+            return None;
+        }
+        let mut bytes = [0; MOST_HEADERS];
+        for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(&self.bytes) {
+            *place = word.load(Relaxed).to_ne_bytes();
+        }
+        Some(OuterHeaders { bytes, ipv6: way & IPV6 != 0, adjacency: u32::try_from(way & u64::from(u32::MAX)).ok()? })
+    }
+
+    /// Keeps headers that were made of what `now` said. The egress claim's holder.
+    pub fn put(&self, now: Stamp, headers: &OuterHeaders) {
+        self.endpoint.store(now.endpoint, Relaxed);
+        self.routes.store(now.routes, Relaxed);
+        let family = if headers.ipv6 { IPV6 } else { 0 };
+        self.way.store(u64::from(headers.adjacency) | FILLED | family, Relaxed);
+        for (word, bytes) in self.bytes.iter().zip(headers.bytes.as_chunks().0) {
+            word.store(u64::from_ne_bytes(*bytes), Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_good_for_what_they_were_made_of() {
+        let cache = HeaderCache::default();
+        let now = Stamp { endpoint: 0, routes: 0 };
+        assert_eq!(cache.get(now), None, "there are none yet");
+        for ipv6 in [true, false] {
+            let mut bytes = [u8::from(ipv6); MOST_HEADERS];
+            bytes[MOST_HEADERS - 1] = 7;
+            bytes[8] = 9;
+            let headers = OuterHeaders { bytes, ipv6, adjacency: u32::MAX - 1 };
+            cache.put(now, &headers);
+            assert_eq!(cache.get(now), Some(headers));
+            assert_eq!(cache.get(Stamp { endpoint: 4, ..now }), None);
+            assert_eq!(cache.get(Stamp { routes: 1, ..now }), None);
+        }
+    }
+}
