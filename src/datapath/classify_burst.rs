@@ -59,17 +59,20 @@ pub fn classify_burst<A: PacketPool>(
     if !receivers.keys.is_empty() {
         shared.index.lookup_burst(reader, &receivers.keys, &mut found);
         for (place, peer) in receivers.places.into_iter().zip(found) {
-            let way = peer.map_or(Way::Drop(DropReason::UnknownIndex), |peer| Way::Ingress(FlowId(peer)));
+            let way = peer.map_or(Way::Drop(DropReason::UnknownIndex), |peer| {
+                shared.flows.prefetch(FlowId(peer));
+                Way::Ingress(FlowId(peer))
+            });
             set(ways, place, way);
         }
     }
     if !v4.keys.is_empty() {
         shared.allowed.v4.lookup_burst(reader, &v4.keys, &mut found);
-        to_peers(burst, &v4.places, &found, ways);
+        to_peers(burst, &v4.places, &found, shared, ways);
     }
     if !v6.keys.is_empty() {
         shared.allowed.v6.lookup_burst(reader, &v6.keys, &mut found);
-        to_peers(burst, &v6.places, &found, ways);
+        to_peers(burst, &v6.places, &found, shared, ways);
     }
 }
 
@@ -82,8 +85,17 @@ fn set(ways: &mut [Way], place: u8, way: Way) {
 
 /// Ends the way of inner packets whose peer was looked up.
 #[inline]
-fn to_peers<P: Packet>(burst: &mut [P], places: &[u8], found: &[Option<u32>], ways: &mut [Way]) {
+fn to_peers<A: PacketPool>(
+    burst: &mut [A::Packet],
+    places: &[u8],
+    found: &[Option<u32>],
+    shared: &Shared<A>,
+    ways: &mut [Way],
+) {
     for (place, peer) in places.iter().zip(found) {
+        if let Some(peer) = peer {
+            shared.flows.prefetch(FlowId(*peer));
+        }
         if let Some(packet) = burst.get_mut(usize::from(*place)) {
             set(ways, *place, to_peer(packet, *peer));
         }

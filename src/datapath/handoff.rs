@@ -8,9 +8,10 @@ use crate::shared::Stage;
 use arrayvec::ArrayVec;
 
 /// One group of a burst: the packets of one direction of one peer, oldest first.
-#[derive(Clone, Copy)]
-struct Group {
+struct Group<'r, P: Packet> {
     peer: FlowId,
+    /// `None`: there is no such peer any more.
+    flow: Option<Found<'r, P, Peer>>,
     count: u32,
     first: u8,
     last: u8,
@@ -26,7 +27,7 @@ const _: () = assert!(BURST < NONE as usize && PLACES.is_power_of_two());
 pub(super) struct Handoff<'r, P: Packet> {
     dir: Dir,
     pushes: Pushes<'r, P, Peer>,
-    groups: ArrayVec<Group, BURST>,
+    groups: ArrayVec<Group<'r, P>, BURST>,
     /// By the low bits of a peer's number and on from there: the place of its group + 1; 0: free.
     places: [u8; PLACES],
     /// In order of arrival.
@@ -39,7 +40,7 @@ impl<'r, P: Packet> Handoff<'r, P> {
         Self { dir, pushes, groups: ArrayVec::new(), places: [0; PLACES], packets: ArrayVec::new() }
     }
 
-    /// Adds one packet of `peer`. Call [`Handoff::push`] when [`Handoff::is_full`].
+    /// Adds one packet of `peer`, whose place [`Flows::prefetch`] has asked for. Call [`Handoff::push`] when [`Handoff::is_full`].
     #[inline]
     pub(super) fn add(&mut self, peer: FlowId, packet: P) {
         let place = number(self.packets.len());
@@ -47,9 +48,11 @@ impl<'r, P: Packet> Handoff<'r, P> {
         for step in 0..PLACES {
             let Some(entry) = self.places.get_mut((peer.0 as usize).wrapping_add(step) % PLACES) else { return };
             let Some(at) = entry.checked_sub(1) else {
-                self.groups.push(Group { peer, count: 1, first: place, last: place });
+                // Found here, so that what the push writes is on its way while the rest of the burst is looked at.
+                let flow = self.pushes.find(peer, self.dir);
+                self.groups.push(Group { peer, flow, count: 1, first: place, last: place });
                 *entry = number(self.groups.len());
-                return self.pushes.prefetch(peer);
+                return;
             };
             if let Some(group) = self.groups.get_mut(usize::from(at)).filter(|group| group.peer == peer) {
                 if let Some(last) = self.packets.get_mut(usize::from(group.last)) {
@@ -74,10 +77,9 @@ impl<'r, P: Packet> Handoff<'r, P> {
         let before = counters.cycles.enter(Stage::Handoff);
         counters.cycles.did(Stage::Handoff, self.packets.len(), self.groups.len());
         let Self { dir, pushes, groups, places, packets } = self;
-        let flows: ArrayVec<_, BURST> = groups.iter().map(|group| pushes.find(group.peer, *dir)).collect();
-        for (group, flow) in groups.drain(..).zip(&flows) {
-            let (left, reason) = match flow {
-                Some(flow) => push_group(pushes, *dir, packets, group, flow),
+        for group in groups.drain(..) {
+            let (left, reason) = match &group.flow {
+                Some(flow) => push_group(pushes, *dir, packets, &group, flow),
                 None => (group.first, DropReason::PeerGone),
             };
             if left != NONE {
@@ -100,7 +102,7 @@ fn push_group<'r, P: Packet>(
     pushes: &mut Pushes<'r, P, Peer>,
     dir: Dir,
     packets: &mut Packets<P>,
-    group: Group,
+    group: &Group<'r, P>,
     flow: &Found<'r, P, Peer>,
 ) -> (u8, DropReason) {
     let mut place = group.first;

@@ -61,7 +61,7 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Flows<T, B> {
 
     /// Asks the cache for the place of a flow in the table, for a [`Self::get`] that comes later.
     #[inline]
-    pub(super) fn prefetch(&self, id: FlowId) {
+    pub fn prefetch(&self, id: FlowId) {
         self.slots.prefetch(id.0 as usize);
     }
 

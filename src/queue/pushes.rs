@@ -15,7 +15,7 @@ use core::fmt;
 /// Workers whose wake-ups are gathered at once; with more of them some lists are pushed to more often.
 const WORKERS: usize = 8;
 
-/// Pushes of one burst. First [`Self::prefetch`] each flow, then [`Self::find`] it, then [`Self::push`]: each of the three waits for
+/// Pushes of one burst. First [`Flows::prefetch`] each flow, then [`Self::find`] it, then [`Self::push`]: each of the three waits for
 /// the cache misses of the one before, so a burst's run side by side.
 ///
 /// A push costs three atomic operations: credit, exchange, state. The directions that were idle are put on their workers' ready
@@ -46,12 +46,6 @@ impl<'r, T: Linked + 'static, B: Send + Sync + 'static> Pushes<'r, T, B> {
     pub fn new(reader: &'r Reader, flows: &'r Flows<T, B>) -> Self {
         flows.lists().check_reader(reader);
         Self { flows, reader, woken: ArrayVec::new() }
-    }
-
-    /// Asks for the place of a flow in its table.
-    #[inline]
-    pub fn prefetch(&self, id: FlowId) {
-        self.flows.prefetch(id);
     }
 
     /// The flow with this number, if there is one that is not retired; asks for what a push to `dir` writes.

@@ -41,7 +41,7 @@ fn each_direction_comes_to_its_home_worker_once() {
             let mut pushes = Pushes::new(&reader, &flows);
             for _ in 0..2 {
                 for id in 0..64 {
-                    pushes.prefetch(FlowId(id));
+                    flows.prefetch(FlowId(id));
                     let dir = DIRS[(id as usize + round) % 2];
                     let flow = pushes.find(FlowId(id), dir).unwrap();
                     assert_eq!(flow.flow().id(), FlowId(id));
