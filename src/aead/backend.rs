@@ -1,9 +1,9 @@
 //! Which code does the work, and how it is chosen at start.
 
 #[cfg(all(feature = "dpdk", target_arch = "x86_64"))]
-use super::ipsec_mb::IpsecMb;
+pub(super) use super::ipsec_mb::IpsecMb;
 #[cfg(not(all(feature = "dpdk", target_arch = "x86_64")))]
-use super::not_built::NotBuilt as IpsecMb;
+pub(super) use super::not_built::NotBuilt as IpsecMb;
 #[cfg(not(target_arch = "x86_64"))]
 use super::not_built::NotBuilt as Simd;
 #[cfg(target_arch = "x86_64")]

@@ -2,7 +2,7 @@
 //!
 //! [`Simd`] is all that is seen of it. A flight of up to 32 packets is sorted and its blocks are given lanes ([`plan`]); [`batch`]
 //! makes the key streams ([`lanes`]) and the tags ([`poly`] over [`field`]). Few packets go one by one ([`single`], [`rows`],
-//! [`scalar`]). What is here asks for CPU features; that they are there, [`Simd::new`] has seen.
+//! [`scalar`]), long ones of them through libipsec-mb. What is here asks for CPU features; that they are there, [`Simd::new`] has seen.
 
 mod batch;
 mod field;
@@ -16,8 +16,9 @@ mod single;
 mod tests;
 mod vector;
 
-use super::backend::CpuFeatures;
+use super::backend::{CpuFeatures, IpsecMb};
 use super::{Job, TAG_LEN};
+use core::slice;
 use plan::FLIGHT;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -29,53 +30,70 @@ use zeroize::Zeroize;
 pub(super) struct Simd {
     batch: batch::Scratch,
     single: single::Scratch,
+    /// Faster for one message of more than [`SHORT`] bytes, where it is in the build.
+    library: Option<Box<IpsecMb>>,
 }
 
-/// Up to here packets go one by one.
+/// Up to here messages go one by one; one more if all are short.
 const FEW: usize = 3;
+
+/// Up to here one message alone is sealed here, not by libipsec-mb. Bytes, with the tag.
+const SHORT: usize = 192 + TAG_LEN;
 
 impl Simd {
     /// Nothing on a CPU that lacks one of its features. Allocates.
     pub(super) fn new() -> Option<Box<Self>> {
         // INVARIANT: asked here.
-        CpuFeatures::detect()
-            .avx512
-            .then(|| Box::new(Self { batch: batch::Scratch::EMPTY, single: single::Scratch::EMPTY }))
+        CpuFeatures::detect().avx512.then(|| {
+            Box::new(Self { batch: batch::Scratch::EMPTY, single: single::Scratch::EMPTY, library: IpsecMb::new() })
+        })
     }
 
     /// See [`super::Cipher::seal`].
     pub(super) fn seal(&mut self, jobs: &mut [Job<'_>]) {
-        for jobs in jobs.chunks_mut(FLIGHT) {
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let (jobs, behind) = rest.split_at_mut(flight(rest));
             // SAFETY: by the type's invariant the CPU has these features.
             unsafe { self.seal_flight(jobs) }
+            rest = behind;
         }
     }
 
     /// See [`super::Cipher::open`].
     pub(super) fn open(&mut self, jobs: &mut [Job<'_>]) {
-        for jobs in jobs.chunks_mut(FLIGHT) {
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let (jobs, behind) = rest.split_at_mut(flight(rest));
             // SAFETY: by the type's invariant the CPU has these features.
             unsafe { self.open_flight(jobs) }
+            rest = behind;
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
     fn seal_flight(&mut self, jobs: &mut [Job<'_>]) {
-        if jobs.len() > FEW {
+        if !few(jobs) {
             return self.batch.seal(jobs);
         }
         for job in jobs {
-            self.single.seal(job);
+            match &mut self.library {
+                Some(library) if job.buffer.len() > SHORT => library.seal(slice::from_mut(job)),
+                _ => self.single.seal(job),
+            }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
     fn open_flight(&mut self, jobs: &mut [Job<'_>]) {
-        if jobs.len() > FEW {
+        if !few(jobs) {
             return self.batch.open(jobs);
         }
         for job in jobs {
-            self.single.open(job);
+            match &mut self.library {
+                Some(library) if job.buffer.len() > SHORT => library.open(slice::from_mut(job)),
+                _ => self.single.open(job),
+            }
         }
     }
 }
@@ -85,6 +103,19 @@ impl Drop for Simd {
         self.batch.zeroize();
         self.single.zeroize();
     }
+}
+
+/// How many jobs make the next flight. Half of the most when the texts are long: the first-level cache then holds them
+/// from their ciphers to their tags.
+fn flight(jobs: &[Job<'_>]) -> usize {
+    let most = jobs.len().min(FLIGHT);
+    let bytes: usize = jobs[..most].iter().map(|job| job.buffer.len()).sum();
+    if bytes > 24 << 10 { most.min(FLIGHT / 2) } else { most }
+}
+
+/// Whether lanes would stay empty too long.
+fn few(jobs: &[Job<'_>]) -> bool {
+    jobs.len() <= FEW || (jobs.len() == FEW + 1 && jobs.iter().all(|job| job.buffer.len() <= SHORT))
 }
 
 /// Whether two tags are equal, in constant time.

@@ -142,8 +142,6 @@ impl Plan {
     /// Blocks of packets that are in no bunch, or longer than their bunch. `keys`: the blocks 0 first.
     #[expect(clippy::cast_possible_truncation, reason = "packets are numbered up to FLIGHT")]
     fn any(&mut self, keys: bool) -> Option<Item> {
-        let mut item = Item { packets: [0; LANES], blocks: Words([IDLE; LANES]) };
-        let mut lane = 0;
         let bunched = self.bunches[0].width + self.bunches[1].width;
         for bunch in &mut self.bunches {
             let columns = bunch.item.blocks.0[0];
@@ -152,10 +150,16 @@ impl Plan {
                 bunch.over = !keys;
             }
         }
+        let first = if keys { bunched } else { 0 };
+        let left = self.given[first..self.packets].iter().zip(&self.blocks[first..self.packets]);
+        // Most often nothing is left: nothing is written then.
+        let first = first + left.take_while(|(given, blocks)| given >= blocks).count();
+        if first == self.packets {
+            return None;
+        }
+        let mut item = Item { packets: [0; LANES], blocks: Words([IDLE; LANES]) };
+        let mut lane = 0;
         if keys {
-            if bunched == self.packets {
-                return None;
-            }
             for place in bunched..self.packets {
                 item.packets[lane] = place as u8;
                 item.blocks.0[lane] = 0;
@@ -163,7 +167,7 @@ impl Plan {
                 lane += 1;
             }
         }
-        for place in if keys { bunched } else { 0 }..self.packets {
+        for place in first..self.packets {
             while lane < LANES && self.given[place] < self.blocks[place] {
                 item.packets[lane] = place as u8;
                 item.blocks.0[lane] = self.given[place];
