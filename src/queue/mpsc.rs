@@ -180,15 +180,15 @@ impl<T: Linked, A> Mpsc<T, A> {
             // The next pop waits for it, and what the caller does with this element need not.
             prefetch_read(next.cast_const());
         }
+        if cfg!(any(debug_assertions, loom)) {
+            assert!(tail != STUB, "the stub is never handed out");
+        }
         if T::KNOWS_AHEAD
             && let Some(link) = NonNull::new(tail)
         {
             // SAFETY: `tail` is an element (the stub was skipped), so `into_link` gave its link, and it is ours since the load of
             // its `next`, or of the link that led to it.
             unsafe { ahead::<T>(link) }.prefetch(link);
-        }
-        if cfg!(any(debug_assertions, loom)) {
-            assert!(tail != STUB, "the stub is never handed out");
         }
         match NonNull::new(tail) {
             // SAFETY: `tail` is an element (the stub was skipped), so `into_link` gave its link; with `tail` moved on,
