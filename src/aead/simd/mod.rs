@@ -31,7 +31,7 @@ pub(super) struct Simd {
     batch: batch::Scratch,
     single: single::Scratch,
     /// Faster for one message of more than [`SHORT`] bytes, where it is in the build.
-    library: Option<Box<IpsecMb>>,
+    ipsec_mb: Option<Box<IpsecMb>>,
 }
 
 /// Up to here messages go one by one; one more if all are short.
@@ -45,7 +45,7 @@ impl Simd {
     pub(super) fn new() -> Option<Box<Self>> {
         // INVARIANT: asked here.
         CpuFeatures::detect().avx512.then(|| {
-            Box::new(Self { batch: batch::Scratch::EMPTY, single: single::Scratch::EMPTY, library: IpsecMb::new() })
+            Box::new(Self { batch: batch::Scratch::EMPTY, single: single::Scratch::EMPTY, ipsec_mb: IpsecMb::new() })
         })
     }
 
@@ -77,8 +77,8 @@ impl Simd {
             return self.batch.seal(jobs);
         }
         for job in jobs {
-            match &mut self.library {
-                Some(library) if job.buffer.len() > SHORT => library.seal(slice::from_mut(job)),
+            match &mut self.ipsec_mb {
+                Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.seal(slice::from_mut(job)),
                 _ => self.single.seal(job),
             }
         }
@@ -90,8 +90,8 @@ impl Simd {
             return self.batch.open(jobs);
         }
         for job in jobs {
-            match &mut self.library {
-                Some(library) if job.buffer.len() > SHORT => library.open(slice::from_mut(job)),
+            match &mut self.ipsec_mb {
+                Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.open(slice::from_mut(job)),
                 _ => self.single.open(job),
             }
         }

@@ -1,10 +1,11 @@
-//! Whole frames through `classify`: whatever they hold, the way that they take is one that the next stage can go.
+//! Whole frames through `classify_burst`: whatever they hold, the way that they take is one that the next stage can go, and the one
+//! that `classify` finds for each alone.
 //! The first byte chooses the port, what the NIC says of the checksums, and whether the live session's index, which no
 //! input can know, is written where data messages have theirs.
 
 use crate::client::Client;
 use crate::harness::{Gateway, LAN, WAN};
-use culvert::datapath::{Way, classify};
+use culvert::datapath::{Way, classify, classify_burst};
 use culvert::frame::{Frame, Packet};
 use culvert::wire::InnerPacket;
 use culvert::wire::wireguard::Message;
@@ -42,12 +43,21 @@ fn gateway_with_a_session() -> (Gateway, Client) {
 }
 
 fn look(gateway: &mut Gateway, choice: u8, frame: &[u8]) {
-    let mut packet = gateway.packet(frame);
-    packet.meta_mut().nic = u16::from(choice >> 1 & 3) << 13;
+    // The last is for `classify`; in the burst the frame meets itself.
+    let mut packets = std::array::from_fn::<_, 3, _>(|_| gateway.packet(frame));
+    packets.iter_mut().for_each(|packet| packet.meta_mut().nic = u16::from(choice >> 1 & 3) << 13);
+    let [burst @ .., alone] = &mut packets;
     let port = if choice & 1 == 0 { WAN } else { LAN };
     let shared = std::sync::Arc::clone(&gateway.shared);
-    let way = classify(&mut packet, &shared.ports[usize::from(port)], &shared, &gateway.cores[0].reader);
-    let (meta, bytes) = (*packet.meta(), packet.data());
+    let (port, reader) = (&shared.ports[usize::from(port)], &gateway.cores[0].reader);
+    let mut ways = Default::default();
+    classify_burst(burst, port, &shared, reader, &mut ways);
+    let way = classify(alone, port, &shared, reader);
+    assert_eq!(ways.as_slice(), [way; 2]);
+    let (meta, bytes) = (*burst[1].meta(), burst[1].data());
+    if !matches!(way, Way::Drop(_)) {
+        assert_eq!((meta, bytes), (*alone.meta(), alone.data()));
+    }
     assert!(bytes.len() <= frame.len());
     // A tag of no VLAN, for priority only, is taken off on the way.
     let untagged = match frame.get(12..16) {
