@@ -27,7 +27,7 @@ const FUNCTIONS: &str = "dpdk_(errno|mbuf_set_header_lengths)|fopencookie|setvbu
 const TYPES: &str = "rte_mbuf|rte_mempool|rte_ring|rte_eth_.*|_?IO_.*|cookie_.*";
 
 /// Constants. `per_lcore_*` are thread-local and would be declared wrongly.
-const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
+const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_EAL_PMD_PATH|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
     |RING_F_.*|SOCKET_ID_ANY|LCORE_ID_ANY|_IONBF|_IOLBF";
 
 /// Of libipsec-mb: what `culvert::aead` calls, and what its job API is made of.

@@ -34,13 +34,16 @@ struct Notice {
     mend: String,
 }
 
+impl Notice {
+    fn sentence(&self) -> String {
+        let Self { place, subject, what, .. } = self;
+        if subject.is_empty() { format!("{place}: {what}") } else { format!("{place}: {subject}: {what}") }
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
-        if !self.subject.is_empty() {
-            write!(f, "{}: ", self.subject)?;
-        }
-        write!(f, "{}.", self.what)?;
+        write!(f, "{}.", self.sentence())?;
         match self.mend.as_str() {
             "" => Ok(()),
             question if question.ends_with('?') => write!(f, " {question}"),
@@ -72,6 +75,11 @@ impl ConfigError {
         &self.0.place
     }
 
+    /// Place, subject and what is wrong, without the mend.
+    pub fn sentence(&self) -> String {
+        self.0.sentence()
+    }
+
     /// What is wrong, without its full stop.
     pub fn what(&self) -> &str {
         &self.0.what
@@ -101,6 +109,16 @@ impl Warning {
     /// Where it stands.
     pub fn place(&self) -> &Place {
         &self.0.place
+    }
+
+    /// Place, subject and what is odd, without the mend.
+    pub fn sentence(&self) -> String {
+        self.0.sentence()
+    }
+
+    /// What to do about it, without its full stop; may be empty.
+    pub fn mend(&self) -> &str {
+        &self.0.mend
     }
 }
 

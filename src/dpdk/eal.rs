@@ -5,7 +5,7 @@ use super::memory_wire::WireRings;
 use super::mempool::RawPool;
 use super::{EalOptions, Errno};
 use crate::queue::sync::{AtomicBool, Ordering};
-use core::ffi::{CStr, c_int};
+use core::ffi::c_int;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -126,10 +126,7 @@ impl Eal {
 
     /// DPDK's version at run time, as `DPDK 22.11.11`.
     pub fn version(&self) -> String {
-        // SAFETY: returns a static C string.
-        let version = unsafe { dpdk_sys::rte_version() };
-        // SAFETY: as above.
-        unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned()
+        super::version()
     }
 
     /// Whether packet memory lies in huge pages.

@@ -27,6 +27,7 @@ mod port_stats;
 mod rx_queue;
 mod tsc;
 mod tx_queue;
+mod version;
 
 pub use device::{Device, DeviceError, PciAddress};
 pub use eal::{Eal, EalError};
@@ -44,3 +45,4 @@ pub use port_stats::PortStats;
 pub use rx_queue::{RxQueue, RxQueueId};
 pub use tsc::{tsc, tsc_hz};
 pub use tx_queue::{TxQueue, TxQueueId};
+pub use version::{driver_folder, version, versions};

@@ -8,6 +8,7 @@ mod tables;
 mod threads;
 
 pub use error::StartError;
+pub use plan::memory_mib;
 pub use report::Report;
 
 use crate::aead::{Backend, CpuFeatures};

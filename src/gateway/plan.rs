@@ -67,9 +67,8 @@ impl Plan {
             let (crate::config::Device::Pci(text) | crate::config::Device::Vdev(text)) = &port.device;
             text.parse().map_err(|error| StartError::Device { port: port.name.clone(), error })
         });
-        let mut cores = config.cores.io.clone();
-        let io = cores.len();
-        cores.extend(config.cores.workers.iter().filter(|core| !config.cores.io.contains(core)));
+        let cores = data_cores(config);
+        let io = config.cores.io.len();
         let workers = cores.iter().map(|core| config.cores.workers.iter().position(|w| w == core)).collect();
         Ok(Self { devices: devices.collect::<Result<_, _>>()?, cores, io, workers })
     }
@@ -87,15 +86,9 @@ impl Plan {
             HugePages::Required => crate::dpdk::HugePages::Required,
             HugePages::None => crate::dpdk::HugePages::None,
         };
-        // The ports are not open yet: the largest MTU tells how large the mbufs will be, a step more for the drivers' sake.
-        let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
-        let room = (u32::from(mtu) + 1024).next_multiple_of(2048) + 128;
-        let room = u16::try_from(room).unwrap_or(u16::MAX);
         let free_huge_mib = free_huge_pages_mib();
         let huge = config.memory.huge_pages != HugePages::None && free_huge_mib > 0;
-        let pool_mib = pool_bytes(self.mbufs(config), room, huge) >> 20;
-        // A tenth more: allocations are contiguous, memory is not.
-        let mib = u32::try_from(pool_mib + pool_mib / 10 + OVERHEAD_MIB).unwrap_or(u32::MAX);
+        let mib = u32::try_from(memory_mib(config, huge)).unwrap_or(u32::MAX);
         let available_mib = available_mib().unwrap_or(u64::MAX);
         if u64::from(mib) > available_mib && (!huge || u64::from(mib) > free_huge_mib) {
             return Err(StartError::Memory { mib, available_mib });
@@ -109,18 +102,6 @@ impl Plan {
         Ok(self.devices.iter().fold(options, EalOptions::allow_device))
     }
 
-    /// Mbufs of the pool: what is configured, else what rings and caches can hold, and room for what is inside.
-    fn mbufs(&self, config: &Config) -> u32 {
-        config.memory.mbufs.or_else(|| {
-            let queues: u32 = config.ports.iter().map(|p| p.queues.or_else(|| to_u32(self.io))).sum();
-            let tx_queues = to_u32(self.cores.len() * config.ports.len());
-            let threads = to_u32(self.cores.len() + config.cores.handshake.len() + 2);
-            let rings = (queues + tx_queues) * u32::from(DESCRIPTORS);
-            // 2^n - 1 wastes no memory.
-            (rings + threads * CACHE * 3 / 2 + INSIDE).next_power_of_two() - 1
-        })
-    }
-
     pub(super) fn open_ports(&self, config: &Config, eal: &Eal) -> Result<Vec<Port>, StartError> {
         let open = |(port, device): (&crate::config::Port, &Device)| {
             let queues = to_u16(port.queues.or_else(|| to_u32(self.io)));
@@ -132,7 +113,7 @@ impl Plan {
 
     pub(super) fn pool_options(&self, config: &Config, ports: &[Port]) -> PoolOptions {
         let rooms = ports.iter().zip(&config.ports).map(|(port, c)| port.info().data_room_for(c.mtu));
-        let options = PoolOptions::new("culvert", self.mbufs(config));
+        let options = PoolOptions::new("culvert", mbufs(config));
         PoolOptions { data_room: rooms.max().unwrap_or(options.data_room), cache: CACHE, ..options }
     }
 
@@ -234,6 +215,37 @@ fn ways(owner: usize, queues: usize, cores: usize) -> Vec<Way> {
 /// The core that sends by `port` for those that have no TX queue there. The I/O cores come first, so it is one of them.
 fn owner(port: u16, queues: usize, io: usize) -> usize {
     usize::from(port) % queues.min(io).max(1)
+}
+
+/// All data cores: the I/O cores first, in their order, then the other workers.
+fn data_cores(config: &Config) -> Vec<usize> {
+    let workers = config.cores.workers.iter().filter(|core| !config.cores.io.contains(core));
+    config.cores.io.iter().chain(workers).copied().collect()
+}
+
+/// Mbufs of the pool: what is configured, else what rings and caches can hold, and room for what is inside.
+fn mbufs(config: &Config) -> u32 {
+    config.memory.mbufs.or_else(|| {
+        let (io, cores) = (config.cores.io.len(), data_cores(config).len());
+        let queues: u32 = config.ports.iter().map(|p| p.queues.or_else(|| to_u32(io))).sum();
+        let tx_queues = to_u32(cores * config.ports.len());
+        let threads = to_u32(cores + config.cores.handshake.len() + 2);
+        let rings = (queues + tx_queues) * u32::from(DESCRIPTORS);
+        // 2^n - 1 wastes no memory.
+        (rings + threads * CACHE * 3 / 2 + INSIDE).next_power_of_two() - 1
+    })
+}
+
+/// MiB of DPDK's memory that a gateway of this configuration takes, in huge pages or in ordinary ones. Control thread;
+/// no EAL is needed.
+pub fn memory_mib(config: &Config, huge: bool) -> u64 {
+    // The ports are not open yet: the largest MTU tells how large the mbufs will be, a step more for the drivers' sake.
+    let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
+    let room = (u32::from(mtu) + 1024).next_multiple_of(2048) + 128;
+    let room = u16::try_from(room).unwrap_or(u16::MAX);
+    let pool_mib = pool_bytes(mbufs(config), room, huge) >> 20;
+    // A tenth more: allocations are contiguous, memory is not.
+    pool_mib + pool_mib / 10 + OVERHEAD_MIB
 }
 
 /// MiB of ordinary memory that this machine can still give; `None` where the kernel does not say.
