@@ -138,7 +138,12 @@ impl InterfaceKey {
             },
             None => match line.find(&QUICK) {
                 Some(key) => Ok(Self::Quick(key)),
-                None => Err(line.unknown(&INTERFACE, &PEER, "Peer")),
+                None => Err(match suggest_key(line.key, &QUICK) {
+                    Some(near) => {
+                        Fault { mend: format!("Did you mean {near}?"), ..line.unknown(&INTERFACE, &PEER, "Peer") }
+                    }
+                    None => line.unknown(&INTERFACE, &PEER, "Peer"),
+                }),
             },
         }
     }
@@ -152,6 +157,8 @@ pub(super) enum PeerKey<'l> {
     /// As it stands.
     AllowedIps(&'l str),
     Endpoint(SocketAddr),
+    /// A host's name and a port.
+    EndpointName,
     PersistentKeepalive(u16),
 }
 
@@ -168,7 +175,7 @@ impl<'l> PeerKey<'l> {
             },
             Some(key @ "PresharedKey") => line.secret(key, "wg genpsk").map(Self::PresharedKey),
             Some("AllowedIPs") => Ok(Self::AllowedIps(line.value)),
-            Some("Endpoint") => endpoint(line).map(Self::Endpoint),
+            Some("Endpoint") => endpoint(line),
             Some(key) => match line.value {
                 off if off.eq_ignore_ascii_case("off") => Ok(Self::PersistentKeepalive(0)),
                 text => match decimal(text) {
@@ -217,7 +224,7 @@ pub(super) fn allowed_ip(text: &str) -> Result<IpNet, Fault> {
     }
 }
 
-fn endpoint(line: Line<'_>) -> Result<SocketAddr, Fault> {
+fn endpoint(line: Line<'_>) -> Result<PeerKey<'_>, Fault> {
     if let Ok(endpoint) = line.value.parse::<SocketAddr>() {
         let scoped = matches!(endpoint, SocketAddr::V6(v6) if v6.scope_id() != 0);
         return match (endpoint.port(), scoped) {
@@ -226,16 +233,22 @@ fn endpoint(line: Line<'_>) -> Result<SocketAddr, Fault> {
                 let mend = "Take a global address: a zone is of one machine's own";
                 Err(line.is_not("Endpoint", "an endpoint", mend))
             }
-            _ => Ok(endpoint),
+            _ => Ok(PeerKey::Endpoint(endpoint)),
         };
     }
     let form = "Write it like 192.0.2.1:51820 or [2001:db8::1]:51820";
     let (host, port) = line.value.rsplit_once(':').unwrap_or((line.value, ""));
     if host.parse::<IpAddr>().is_err() && decimal(port).is_some() && is_host_name(host) {
-        let mend = format!("Write the address that `getent ahosts {host}` prints; culvertd resolves no names");
-        return Err(line.is_not("Endpoint", "a numeric endpoint", mend));
+        return Ok(PeerKey::EndpointName);
     }
     Err(line.is_not("Endpoint", "an endpoint", form))
+}
+
+/// Why a host's name is no endpoint here; `line` is one that [`PeerKey::EndpointName`] came of.
+pub(super) fn no_name(line: Line<'_>) -> Fault {
+    let host = line.value.rsplit_once(':').map_or(line.value, |(host, _)| host);
+    let mend = format!("Write the address that `getent ahosts {host}` prints; culvertd resolves no names");
+    line.is_not("Endpoint", "a numeric endpoint", mend)
 }
 
 fn is_host_name(host: &str) -> bool {

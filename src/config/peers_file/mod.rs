@@ -3,12 +3,16 @@
 mod line;
 #[cfg(test)]
 mod tests;
+mod write;
+
+pub use write::to_text;
 
 use super::error::{ConfigError, Place, Warning, io_words, quoted};
 use super::keys::to_base64;
 use crate::control::change::{AllowedIpChange, ChangeSet, PeerChange, SecretKey};
 use ipnet::IpNet;
 use line::{InterfaceKey, Line, PeerKey, Split, split};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -73,23 +77,48 @@ pub fn load(path: &Path) -> Result<ParsedPeers, ConfigError> {
 /// # Errors
 /// The first line that cannot be taken, and why. Keys are never shown.
 pub fn parse(text: &str, source: &str) -> Result<ParsedPeers, ConfigError> {
-    let mut parser = Parser::new(source);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (number, line) in (1..).zip(text.lines()) {
-        parser.number = number;
-        match split(line) {
-            Split::Blank => parser.name_is_for_this_peer(),
-            Split::Comment => {}
-            Split::Name(name) => parser.name(name),
-            Split::Header(name) => parser.header(name)?,
-            Split::Key(key, value) => parser.key(key, value)?,
-            Split::Other(text) => {
-                let what = format!("{} is neither a [section] nor a key", quoted(text));
-                return Err(parser.refuse("", what, "Write key = value"));
-            }
-        }
-    }
-    parser.finish()
+    Parser::new(source).parse(text).map(|file| file.parsed)
+}
+
+/// A whole `wg-quick` file: what [`parse`] takes of it, and what that leaves out or refuses.
+#[derive(Debug, Default)]
+pub struct QuickFile {
+    /// The interface's keys and the peers. No warnings of [`QuickFile::lines`].
+    pub parsed: ParsedPeers,
+    /// `wg-quick`'s own keys, and the mark, which nothing here reads.
+    pub lines: Vec<QuickLine>,
+    /// Endpoints by name, which culvertd does not resolve; their peers have none.
+    pub names: Vec<EndpointName>,
+}
+
+/// A line of `wg-quick`'s own.
+#[derive(Debug)]
+pub struct QuickLine {
+    /// 1 the first.
+    pub line: u32,
+    /// In its proper spelling.
+    pub key: &'static str,
+    /// As it stands. Commands may hold secrets: it is not for logs.
+    pub value: Zeroizing<String>,
+}
+
+/// An endpoint by name.
+#[derive(Debug)]
+pub struct EndpointName {
+    /// 1 the first.
+    pub line: u32,
+    /// The peer's place in [`ChangeSet::peers`].
+    pub peer: usize,
+    /// `host:port`
+    pub name: String,
+}
+
+/// Parses a `wg-quick` file with all that is in it, for `culvert import`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_quick(text: &str, source: &str) -> Result<QuickFile, ConfigError> {
+    Parser { quick: Some(QuickFile::default()), ..Parser::new(source) }.parse(text)
 }
 
 /// Where the parser stands.
@@ -114,6 +143,8 @@ struct Parser {
     warnings: Vec<Warning>,
     /// Beyond [`WARNINGS`].
     more_warnings: usize,
+    /// What [`parse_quick`] asks for beside.
+    quick: Option<QuickFile>,
 }
 
 impl Parser {
@@ -128,7 +159,27 @@ impl Parser {
             prefixes: Vec::new(),
             warnings: Vec::new(),
             more_warnings: 0,
+            quick: None,
         }
+    }
+
+    fn parse(mut self, text: &str) -> Result<QuickFile, ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (number, line) in (1..).zip(text.lines()) {
+            self.number = number;
+            match split(line) {
+                Split::Blank => self.name_is_for_this_peer(),
+                Split::Comment => {}
+                Split::Name(name) => self.name(name),
+                Split::Header(name) => self.header(name)?,
+                Split::Key(key, value) => self.key(key, value)?,
+                Split::Other(text) => {
+                    let what = format!("{} is neither a [section] nor a key", quoted(text));
+                    return Err(self.refuse("", what, "Write key = value"));
+                }
+            }
+        }
+        self.finish()
     }
 
     fn place(&self, line: u32) -> Place {
@@ -237,12 +288,45 @@ impl Parser {
         match InterfaceKey::read(line) {
             Ok(InterfaceKey::PrivateKey(key)) => self.changes.private_key = Some(key),
             Ok(InterfaceKey::ListenPort(port)) => self.changes.listen_port = Some(port),
-            Ok(InterfaceKey::FwMark(mark)) => self.changes.fwmark = Some(mark),
+            Ok(InterfaceKey::FwMark(mark)) => {
+                self.changes.fwmark = Some(mark);
+                self.quick_line("FwMark", line.value);
+            }
+            Ok(InterfaceKey::Quick(key)) if self.quick.is_some() => self.quick_line(key, line.value),
             Ok(InterfaceKey::Quick(key)) => self.warn("[Interface]", || {
                 let what = format!("{key} is wg-quick's and is ignored");
                 (what, "What culvertd needs of it goes into culvert.toml".into())
             }),
             Err(fault) => return Err(self.refuse("[Interface]", fault.what, &fault.mend)),
+        }
+        Ok(())
+    }
+
+    fn quick_line(&mut self, key: &'static str, value: &str) {
+        let value = Zeroizing::new(value.to_owned());
+        if let Some(quick) = &mut self.quick {
+            quick.lines.push(QuickLine { line: self.number, key, value });
+        }
+    }
+
+    /// The last of several endpoints holds.
+    fn endpoint(&mut self, line: Line<'_>, endpoint: Option<SocketAddr>) -> Result<(), ConfigError> {
+        let last = self.changes.peers.len().saturating_sub(1);
+        match (&mut self.quick, endpoint) {
+            (None, None) => {
+                let fault = line::no_name(line);
+                return Err(self.refuse("[Peer]", fault.what, &fault.mend));
+            }
+            (Some(quick), endpoint) => {
+                quick.names.retain(|name| name.peer != last);
+                if endpoint.is_none() {
+                    quick.names.push(EndpointName { line: self.number, peer: last, name: line.value.into() });
+                }
+            }
+            (None, Some(_)) => {}
+        }
+        if let Some(peer) = self.peer() {
+            peer.endpoint = endpoint;
         }
         Ok(())
     }
@@ -265,7 +349,8 @@ impl Parser {
                 self.has_key = true;
             }
             PeerKey::PresharedKey(key) => peer.preshared_key = Some(key),
-            PeerKey::Endpoint(endpoint) => peer.endpoint = Some(endpoint),
+            PeerKey::Endpoint(endpoint) => return self.endpoint(line, Some(endpoint)),
+            PeerKey::EndpointName => return self.endpoint(line, None),
             PeerKey::PersistentKeepalive(seconds) => peer.persistent_keepalive = Some(seconds),
             PeerKey::AllowedIps(list) => {
                 for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
@@ -288,7 +373,7 @@ impl Parser {
         }
     }
 
-    fn finish(mut self) -> Result<ParsedPeers, ConfigError> {
+    fn finish(mut self) -> Result<QuickFile, ConfigError> {
         self.name_is_for_this_peer();
         self.end_of_section()?;
         self.warn_of_repeats();
@@ -297,7 +382,8 @@ impl Parser {
             let place = Place::File(self.source.clone());
             self.warnings.push(Warning::new(place, "", what, ""));
         }
-        Ok(ParsedPeers { changes: self.changes, warnings: self.warnings })
+        let parsed = ParsedPeers { changes: self.changes, warnings: self.warnings };
+        Ok(QuickFile { parsed, ..self.quick.unwrap_or_default() })
     }
 
     /// The kernel moves a prefix to the later peer, and takes the later section of the same peer for what it is.
