@@ -44,3 +44,6 @@ pub mod cli;
 
 #[cfg(all(not(loom), feature = "dpdk"))]
 pub mod gateway;
+
+#[cfg(not(loom))]
+pub mod doctor;

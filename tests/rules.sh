@@ -64,6 +64,7 @@ config: wire control
 fwd: wire frame queue dpdk shared
 cli: config
 metrics: shared
+doctor: aead control dpdk config gateway
 gateway: wire frame queue aead noise session route peer shared datapath control dpdk config metrics
 RULES
 

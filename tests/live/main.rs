@@ -13,9 +13,12 @@ mod control;
 mod crafted;
 mod demo;
 mod device;
+mod doctor;
 mod errors;
 mod garbage;
 mod interfaces;
+#[path = "../../src/doctor/tests/json_schema.rs"]
+mod json_schema;
 mod key_log;
 mod keys;
 mod matrix;
