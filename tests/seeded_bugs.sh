@@ -9,14 +9,17 @@ table='
 a1      mpsc_tests::poll_2x1                                     link store Relaxed
 a2      mpsc_tests::poll_2x1                                     link load Relaxed
 a3      mpsc_tests::poll_2x1                                     head exchange Relaxed
-b1      flow_models::wake_1x2                                    scheduled before linked
-b2      flow_models::wake_2x1                                    state cleared, no look at the head
-b3      flow_models::wake_1x2                                    state cleared by a store
 c0      mpsc_tests::poll_2x1                                     stub handed out
 c1      mpsc_tests::poll_2x2                                     stub inserted twice
 c2      mpsc_tests::poll_2x2                                     stub with a stale link
 c3      mpsc_tests::poll_1x2                                     head set by a store, stub not put back
-i1      flow_models::tickets_keep_the_order_while_one_pushes     head looked at, tail not
+w1      intake::tests::nothing_is_lost_between_load_and_exchange elements pushed without Release
+w2      flow_models::wake_1x2                                    pushed to an idle direction without Acquire
+w3      intake::tests::claims_in_turn                            word loaded Relaxed
+w4      intake::tests::nothing_is_lost_between_load_and_exchange word set by a store
+w5      intake::tests::claims_in_turn                            made idle without Release
+w6      intake::tests::nothing_is_lost_between_load_and_exchange what comes meanwhile taken in without Acquire
+w7      flow_models::wake_without_a_push                         a wake-up that finds it scheduled writes nothing
 t1      flow_models::tickets_keep_the_order_over_two_workers     turn passed Relaxed
 r1      flow_models::removal_while_it_is_posted                  no grace period before the drain
 r2      flow_models::removal_while_a_worker_drains               no grace period before the free

@@ -107,14 +107,12 @@ impl<A: PacketPool> Hands<'_, A> {
     pub fn send_keepalive(&self, flow: &PeerFlow<A::Packet>, kind: Kind) {
         let Some(mut packet) = self.shared.pool.alloc() else { return };
         packet.meta_mut().kind = kind;
-        let credits = flow.offer(self.reader, Dir::Egress, 1);
-        if credits.granted() == 0 {
-            return;
-        }
-        self.counters.generated.add(1);
         let mut chain = Chain::new();
         chain.push_back(packet);
-        credits.push(chain, &self.shared.flows);
+        // In a full queue something else goes in its place.
+        if flow.push(self.reader, Dir::Egress, chain, &self.shared.flows).is_empty() {
+            self.counters.generated.add(1);
+        }
     }
 
     /// A packet that came from the data path goes back to it: to the wire of `port` as it is.

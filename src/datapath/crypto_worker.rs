@@ -11,7 +11,7 @@ use super::{
 use crate::aead::{Cipher, Job};
 use crate::frame::{Kind, Packet, PacketPool};
 use crate::peer::{Peer, wants};
-use crate::queue::{Claim, Dir, PopEnd, Reader, Ticket, WorkerSeat, sync::Ordering};
+use crate::queue::{Claim, Dir, Reader, Ticket, WorkerSeat, sync::Ordering};
 use crate::session::Keypair;
 use crate::shared::Stage;
 use arrayvec::ArrayVec;
@@ -162,10 +162,13 @@ impl<A: PacketPool> CryptoWorker<A> {
         worker
     }
 
-    fn take_ingress(&mut self, mut claim: Claim<A::Packet, Peer>, place: usize, turn: &Turn<'_, A>) -> usize {
+    fn take_ingress(&mut self, claim: Claim<A::Packet, Peer>, place: usize, turn: &Turn<'_, A>) -> usize {
         let Some(chunk) = self.chunks.get_mut(place) else { return put_back(claim, turn) };
-        let end = claim.pop_into(&mut chunk.packets);
-        self.give_on(claim, place, end, turn)
+        let Chunk { packets, ticket, .. } = chunk;
+        let left = claim.serve(packets, |mut claim, packets| {
+            *ticket = (!packets.is_empty()).then(|| claim.take_ticket());
+        });
+        self.took(Dir::Ingress, place, left, turn)
     }
 
     fn take_egress(
@@ -179,49 +182,42 @@ impl<A: PacketPool> CryptoWorker<A> {
         // A session came after all.
         given_up(&claim);
         let Some(chunk) = self.chunks.get_mut(place) else { return put_back(claim, turn) };
-        let end = match claim.staged_len() {
-            0 => claim.pop_into(&mut chunk.packets),
-            _ => unstage(&mut claim, &mut chunk.packets, turn),
-        };
-        let (went, mtu) = (keypair.nonce() > 0, encap::mtu(&claim, turn));
-        elide_confirm(&mut chunk.packets, went, mtu, turn.counters);
-        if !chunk.packets.is_empty() {
-            chunk.plan.number(chunk.packets.len(), keypair);
+        let Chunk { packets, ticket, plan, .. } = chunk;
+        if claim.staged_len() > 0 {
+            unstage(&mut claim, packets, turn);
         }
-        // A mere wake-up sends nothing (PROTOCOL A6, "on send").
-        if !chunk.packets.is_empty() && keypair.wants_rekey_on_send(turn.now_ms) {
-            ask(&claim, wants::HANDSHAKE, turn);
-        }
-        self.give_on(claim, place, end, turn)
+        let mut confirms = Confirms::None;
+        let left = claim.serve(packets, |mut claim, packets| {
+            confirms = Confirms::of(packets, keypair, || encap::mtu(&claim, turn));
+            let packets = confirms.left_of(packets);
+            // A mere wake-up sends nothing (PROTOCOL A6, "on send").
+            if packets == 0 {
+                return;
+            }
+            plan.number(packets, keypair);
+            *ticket = Some(claim.take_ticket());
+            if keypair.wants_rekey_on_send(turn.now_ms) {
+                ask(&claim, wants::HANDSHAKE, turn);
+            }
+        });
+        confirms.elide(packets, turn.counters);
+        self.took(Dir::Egress, place, left, turn)
     }
 
-    /// Takes the ticket for what was popped and gives the direction on. Returns how many packets were popped.
-    fn give_on(&mut self, mut claim: Claim<A::Packet, Peer>, place: usize, end: PopEnd, turn: &Turn<'_, A>) -> usize {
-        let worker = self.after_me();
-        let mut popped = 0;
-        if let Some(chunk) = self.chunks.get_mut(place)
-            && !chunk.packets.is_empty()
-        {
-            chunk.dir = claim.dir();
-            chunk.ticket = Some(claim.take_ticket());
-            self.free.remove(place);
-            match claim.dir() {
-                Dir::Egress => self.to_seal.insert(place),
-                Dir::Ingress => self.to_open.insert(place),
-            }
-            popped = chunk.packets.len();
-            turn.counters.cycles.did(Stage::Drain, popped, 1);
+    /// Notes what was popped to `place`, and gives the direction on if something is left in it. Returns how many packets were popped.
+    fn took(&mut self, dir: Dir, place: usize, left: Option<Claim<A::Packet, Peer>>, turn: &Turn<'_, A>) -> usize {
+        if let Some(claim) = left {
+            claim.again(&turn.shared.flows, self.after_me());
         }
-        let flows = &turn.shared.flows;
-        match end {
-            PopEnd::More => claim.again(flows, worker),
-            PopEnd::HalfDone => claim.again(flows, self.seat.index()),
-            PopEnd::Empty => {
-                if let Some(claim) = claim.idle(turn.reader, |_| false) {
-                    claim.again(flows, worker);
-                }
-            }
+        let Some(chunk) = self.chunks.get_mut(place).filter(|chunk| chunk.ticket.is_some()) else { return 0 };
+        chunk.dir = dir;
+        let popped = chunk.packets.len();
+        self.free.remove(place);
+        match dir {
+            Dir::Egress => self.to_seal.insert(place),
+            Dir::Ingress => self.to_open.insert(place),
         }
+        turn.counters.cycles.did(Stage::Drain, popped, 1);
         popped
     }
 
@@ -314,7 +310,7 @@ fn unstage<A: PacketPool>(
     claim: &mut Claim<A::Packet, Peer>,
     packets: &mut ArrayVec<A::Packet, CHUNK>,
     turn: &Turn<'_, A>,
-) -> PopEnd {
+) {
     let mut unstaged = 0;
     while !packets.is_full()
         && let Some(packet) = claim.unstage()
@@ -323,10 +319,6 @@ fn unstage<A: PacketPool>(
         unstaged += 1;
     }
     turn.shared.staged.give_back(unstaged);
-    match claim.staged_len() {
-        0 => claim.pop_into(packets),
-        _ => PopEnd::More,
-    }
 }
 
 /// Drains a removed peer's direction.
@@ -340,20 +332,12 @@ fn drain<A: PacketPool>(mut claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -
     turn.shared.staged.give_back(unstaged);
     loop {
         let mut packets: ArrayVec<A::Packet, CHUNK> = ArrayVec::new();
-        let end = claim.pop_into(&mut packets);
+        claim.pop_into(&mut packets);
         drained += packets.len();
         turn.counters.drop_burst(DropReason::PeerGone, &mut packets);
-        match end {
-            PopEnd::More => {}
-            PopEnd::HalfDone => {
-                let home = claim.id().0 as usize;
-                claim.again(&turn.shared.flows, home);
-                return drained;
-            }
-            PopEnd::Empty => match claim.idle(turn.reader, |_| false) {
-                Some(again) => claim = again,
-                None => return drained,
-            },
+        match claim.idle(turn.reader, |_| false) {
+            Some(again) => claim = again,
+            None => return drained,
         }
     }
 }
@@ -378,7 +362,7 @@ fn stage<A: PacketPool>(mut claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -
     let reachable = claim.endpoint().is_some();
     let mut asks = claim.staged_len() > 0;
     let mut packets: ArrayVec<A::Packet, CHUNK> = ArrayVec::new();
-    let end = claim.pop_into(&mut packets);
+    claim.pop_into(&mut packets);
     let came = packets.len();
     for packet in packets {
         // Whatever comes asks for a session, also what finds no room to wait.
@@ -411,11 +395,7 @@ fn stage<A: PacketPool>(mut claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -
     let waiting = claim.staged_len() > 0;
     // A session, or the word to give up, that arrived meanwhile found the direction scheduled and woke nobody.
     let missed = |flow: &PeerFlow<A::Packet>| waiting && (usable(flow, turn).is_some() || is_given_up(flow));
-    let again = match end {
-        PopEnd::More | PopEnd::HalfDone => Some(claim),
-        PopEnd::Empty => claim.idle(turn.reader, missed),
-    };
-    if let Some(claim) = again {
+    if let Some(claim) = claim.idle(turn.reader, missed) {
         claim.again(&turn.shared.flows, home);
     }
     came
@@ -439,16 +419,47 @@ pub(super) fn ask<A: PacketPool>(flow: &PeerFlow<A::Packet>, bits: u32, turn: &T
     }
 }
 
-/// A keepalive that was to confirm a session is not needed where anything else goes: in this chunk, or (`went`) before it.
-fn elide_confirm<P: Packet>(packets: &mut ArrayVec<P, CHUNK>, went: bool, mtu: usize, counters: &Counters) {
-    let is_confirm = |p: &P| p.meta().kind == Kind::Confirm;
-    if !packets.iter().any(is_confirm) {
-        return;
+/// What becomes of a chunk's keepalives that were to confirm a session: they are not needed where anything else goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirms {
+    /// There are none.
+    None,
+    /// There are so many; one goes if it `needed`.
+    Some { confirms: usize, needed: bool },
+}
+
+impl Confirms {
+    /// `mtu`: what is longer goes nowhere.
+    fn of<P: Packet>(packets: &[P], keypair: &Keypair, mtu: impl FnOnce() -> usize) -> Self {
+        let confirms = packets.iter().filter(|p| is_confirm(*p)).count();
+        if confirms == 0 {
+            return Self::None;
+        }
+        let mtu = mtu();
+        // In this chunk, or before it.
+        let goes = packets.iter().any(|p| !is_confirm(p) && p.data().len() <= mtu);
+        Self::Some { confirms, needed: !goes && keypair.nonce() == 0 }
     }
-    let mut needed = !went && !packets.iter().any(|p| !is_confirm(p) && p.data().len() <= mtu);
-    let before = packets.len();
-    packets.retain(|p| !is_confirm(p) || std::mem::take(&mut needed));
-    counters.count_drop(DropReason::KeepaliveElided, (before - packets.len()) as u64);
+
+    /// How many packets are left.
+    fn left_of<P: Packet>(self, packets: &[P]) -> usize {
+        match self {
+            Self::None => packets.len(),
+            Self::Some { confirms, needed } => packets.len() - confirms + usize::from(needed),
+        }
+    }
+
+    /// Drops those that are not needed.
+    fn elide<P: Packet>(self, packets: &mut ArrayVec<P, CHUNK>, counters: &Counters) {
+        let Self::Some { mut needed, .. } = self else { return };
+        let before = packets.len();
+        packets.retain(|p| !is_confirm(p) || std::mem::take(&mut needed));
+        counters.count_drop(DropReason::KeepaliveElided, (before - packets.len()) as u64);
+    }
+}
+
+fn is_confirm<P: Packet>(packet: &P) -> bool {
+    packet.meta().kind == Kind::Confirm
 }
 
 /// Makes a job of every good packet of a raw chunk; one whose keypair is gone gets its verdict instead.

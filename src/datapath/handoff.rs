@@ -12,131 +12,85 @@ struct Group<'r, P: Packet> {
     peer: FlowId,
     /// `None`: there is no such peer any more.
     flow: Option<Found<'r, P, Peer>>,
-    count: u32,
-    first: u8,
-    last: u8,
+    chain: Chain<P>,
 }
 
 /// Places of the groups' table: twice as many as there can be groups.
 const PLACES: usize = 2 * BURST;
-/// No packet.
-const NONE: u8 = u8::MAX;
-const _: () = assert!(BURST < NONE as usize && PLACES.is_power_of_two());
+const _: () = assert!(BURST < u8::MAX as usize && PLACES.is_power_of_two());
 
 /// Collects one burst and pushes it. Lives no longer than a read section.
 pub(super) struct Handoff<'r, P: Packet> {
     dir: Dir,
     pushes: Pushes<'r, P, Peer>,
+    /// In order of arrival of their first packets.
     groups: ArrayVec<Group<'r, P>, BURST>,
     /// By the low bits of a peer's number and on from there: the place of its group + 1; 0: free.
     places: [u8; PLACES],
-    /// In order of arrival.
-    packets: Packets<P>,
+    /// In all groups.
+    packets: usize,
 }
 
 impl<'r, P: Packet> Handoff<'r, P> {
     pub(super) fn new(dir: Dir, reader: &'r Reader, flows: &'r Flows<P, Peer>) -> Self {
         let pushes = Pushes::new(reader, flows);
-        Self { dir, pushes, groups: ArrayVec::new(), places: [0; PLACES], packets: ArrayVec::new() }
+        Self { dir, pushes, groups: ArrayVec::new(), places: [0; PLACES], packets: 0 }
     }
 
     /// Adds one packet of `peer`, whose place [`Flows::prefetch`] has asked for. Call [`Handoff::push`] when [`Handoff::is_full`].
     #[inline]
     pub(super) fn add(&mut self, peer: FlowId, packet: P) {
-        let place = number(self.packets.len());
-        self.packets.push((Some(packet), NONE));
+        self.packets += 1;
         for step in 0..PLACES {
             let Some(entry) = self.places.get_mut((peer.0 as usize).wrapping_add(step) % PLACES) else { return };
             let Some(at) = entry.checked_sub(1) else {
                 // Found here, so that what the push writes is on its way while the rest of the burst is looked at.
                 let flow = self.pushes.find(peer, self.dir);
-                self.groups.push(Group { peer, flow, count: 1, first: place, last: place });
-                *entry = number(self.groups.len());
+                let mut chain = Chain::new();
+                chain.push_back(packet);
+                self.groups.push(Group { peer, flow, chain });
+                *entry = u8::try_from(self.groups.len()).unwrap_or(u8::MAX);
                 return;
             };
             if let Some(group) = self.groups.get_mut(usize::from(at)).filter(|group| group.peer == peer) {
-                if let Some(last) = self.packets.get_mut(usize::from(group.last)) {
-                    last.1 = place;
-                }
-                group.last = place;
-                group.count += 1;
-                return;
+                return group.chain.push_back(packet);
             }
         }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.packets.is_full()
+        self.packets == BURST
     }
 
-    /// Pushes all groups, and wakes their workers. What has no peer any more is dropped.
+    /// Pushes all groups, and wakes their workers. What has no peer any more, or no room, is dropped.
     pub(super) fn push(&mut self, counters: &Counters) {
         if self.groups.is_empty() {
             return;
         }
         let before = counters.cycles.enter(Stage::Handoff);
-        counters.cycles.did(Stage::Handoff, self.packets.len(), self.groups.len());
+        counters.cycles.did(Stage::Handoff, self.packets, self.groups.len());
         let Self { dir, pushes, groups, places, packets } = self;
-        for group in groups.drain(..) {
-            let (left, reason) = match &group.flow {
-                Some(flow) => push_group(pushes, *dir, packets, &group, flow),
-                None => (group.first, DropReason::PeerGone),
+        for Group { flow, chain, .. } in groups.drain(..) {
+            let Some(flow) = flow else {
+                drop_all(chain, DropReason::PeerGone, counters);
+                continue;
             };
-            if left != NONE {
-                drop_from(packets, left, reason, counters);
+            let rest = pushes.push(&flow, *dir, chain);
+            if !rest.is_empty() {
+                let retired = flow.flow().is_retired();
+                drop_all(rest, if retired { DropReason::PeerGone } else { DropReason::QueueFull }, counters);
             }
         }
         pushes.wake();
-        packets.clear();
+        *packets = 0;
         *places = [0; PLACES];
         counters.cycles.enter(before);
     }
 }
 
-/// The packets of a burst, each with the place of the next one of its group.
-type Packets<P> = ArrayVec<(Option<P>, u8), BURST>;
-
-/// Credit once, a chain of what fits, oldest first; returns the place of the newest rest, its links untouched, and why it goes.
-#[inline]
-fn push_group<'r, P: Packet>(
-    pushes: &mut Pushes<'r, P, Peer>,
-    dir: Dir,
-    packets: &mut Packets<P>,
-    group: &Group<'r, P>,
-    flow: &Found<'r, P, Peer>,
-) -> (u8, DropReason) {
-    let mut place = group.first;
-    pushes.push(flow, dir, group.count, |granted| {
-        let mut chain = Chain::new();
-        while chain.len() < granted
-            && let Some(packet) = take(packets, &mut place)
-        {
-            chain.push_back(packet);
-        }
-        chain
-    });
-    let retired = place != NONE && flow.flow().is_retired();
-    (place, if retired { DropReason::PeerGone } else { DropReason::QueueFull })
-}
-
-/// Drops a group's packets from this one on.
 #[cold]
-fn drop_from<P: Packet>(packets: &mut Packets<P>, mut place: u8, reason: DropReason, counters: &Counters) {
-    while let Some(packet) = take(packets, &mut place) {
+fn drop_all<P: Packet>(mut chain: Chain<P>, reason: DropReason, counters: &Counters) {
+    while let Some(packet) = chain.pop_front() {
         counters.drop_packet(reason, packet);
     }
-}
-
-/// Takes the packet at `place`, and goes on to the next of its group.
-#[inline]
-fn take<P: Packet>(packets: &mut Packets<P>, place: &mut u8) -> Option<P> {
-    let (packet, next) = packets.get_mut(usize::from(*place))?;
-    *place = *next;
-    packet.take()
-}
-
-/// A place or a count within a burst.
-#[inline]
-fn number(n: usize) -> u8 {
-    u8::try_from(n).unwrap_or(NONE)
 }

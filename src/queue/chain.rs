@@ -73,6 +73,26 @@ impl<T: Linked> Chain<T> {
         Some(element)
     }
 
+    /// Keeps the oldest `len` elements, and returns the others.
+    #[cold]
+    pub(super) fn split_off(&mut self, len: u32) -> Self {
+        let mut kept = Self::new();
+        while kept.len < len
+            && let Some(element) = self.pop_front()
+        {
+            kept.push_back(element);
+        }
+        mem::replace(self, kept)
+    }
+
+    /// Appends all elements of `newer`.
+    #[cold]
+    pub(super) fn append(&mut self, mut newer: Self) {
+        while let Some(element) = newer.pop_front() {
+            self.push_back(element);
+        }
+    }
+
     /// How many elements it holds.
     pub const fn len(&self) -> u32 {
         self.len
@@ -83,9 +103,19 @@ impl<T: Linked> Chain<T> {
         self.list.is_empty()
     }
 
+    /// The links of the first and the last element, which stay the chain's.
+    pub(super) const fn ends(&self) -> Option<(NonNull<Link>, NonNull<Link>)> {
+        match (NonNull::new(self.list.first), NonNull::new(self.list.last)) {
+            (Some(first), Some(last)) => Some((first, last)),
+            _ => None,
+        }
+    }
+
     /// Gives up the elements: the links of the first and the last one; the last one's `next` is null.
     pub(super) fn into_ends(self) -> Option<(NonNull<Link>, NonNull<Link>)> {
-        self.list.into_ends()
+        let ends = self.ends();
+        mem::forget(self);
+        ends
     }
 }
 
@@ -155,12 +185,6 @@ impl<T: Linked> List<T> {
         }
         // SAFETY: `push_back` took the link from `into_link`, and the list has just let go of it.
         Some(unsafe { T::from_link(first) })
-    }
-
-    fn into_ends(self) -> Option<(NonNull<Link>, NonNull<Link>)> {
-        let ends = NonNull::new(self.first).zip(NonNull::new(self.last));
-        mem::forget(self);
-        ends
     }
 }
 

@@ -1,35 +1,20 @@
-//! What a worker does with a direction: it claims it, pops a chunk, takes a ticket, gives the claim on, and ends its
-//! turn when the chunk was released.
+//! What a worker does with a direction: it claims it, looks at a chunk, takes a ticket, pops the chunk and gives the claim on, and ends
+//! its turn when the chunk was released.
 
 use super::{
     chain::List,
-    flow::{Dir, Direction, Flow, IDLE, SCHEDULED},
+    flow::{Dir, Direction, Flow},
     flows::Flows,
     linked::Linked,
-    mpsc::Pop,
     published::Reader,
     ready::Scheduled,
-    sync::{
-        AtomicU8,
-        Ordering::{AcqRel, Relaxed, Release},
-        seeded,
-    },
+    sync::Ordering::Relaxed,
 };
 use arrayvec::ArrayVec;
 use core::{fmt, mem, ops::Deref, ptr::NonNull};
 
-/// Why [`Claim::pop_into`] stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PopEnd {
-    /// No place is free; more is queued. Give the claim on by [`Claim::again`].
-    More,
-    /// Nothing is queued. Give the claim up by [`Claim::idle`].
-    Empty,
-    /// A producer has not finished its push: give the claim on by [`Claim::again`], and look at others meanwhile.
-    HalfDone,
-}
-
-/// A direction that is scheduled to its holder, who alone pops its queue. Give it on by [`Claim::again`] or [`Claim::idle`].
+/// A direction that is scheduled to its holder, who alone pops its queue. Give it on by [`Claim::serve`], [`Claim::again`] or
+/// [`Claim::idle`].
 ///
 /// Dropped otherwise it goes back to the home worker's ready list.
 pub struct Claim<T: Linked, B> {
@@ -56,31 +41,43 @@ impl<T: Linked, B> Claim<T, B> {
     /// Whether the flow's removal has begun: what is queued and staged is to be drained and must not be delivered.
     #[inline]
     pub fn is_retired(&self) -> bool {
-        self.direction().credit.is_closed()
+        self.direction().intake.is_closed()
     }
 
-    /// Fills the free places of `out` from the queue, oldest first.
+    /// Fills the free places of `out` from the queue, oldest first, and gives the claim up if nothing is left, queued or staged: then
+    /// the direction is idle, and the next push schedules it. Else the claim comes back, to be given on by [`Self::again`].
+    ///
+    /// Between, while the direction is still this claim's, `see` looks at all of `out` as it is going to be: it takes what orders
+    /// these elements among those of the direction. All of this costs one atomic operation. Should `see` panic, nothing was popped.
     #[inline]
-    pub fn pop_into<const N: usize>(&mut self, out: &mut ArrayVec<T, N>) -> PopEnd {
-        let direction = self.direction();
-        let before = out.len();
-        let end = loop {
-            if out.is_full() {
-                break if direction.queue.is_drained() { PopEnd::Empty } else { PopEnd::More };
-            }
-            // SAFETY: the claim, borrowed exclusively, is the only one of this direction; the ready lists and the swaps of the
-            // state order it after the claims before.
-            match unsafe { direction.queue.pop() } {
-                Pop::Item(element) => out.push(element),
-                Pop::Empty => break PopEnd::Empty,
-                Pop::HalfDone => break PopEnd::HalfDone,
-            }
-        };
-        direction.credit.give_back(u32::try_from(out.len() - before).unwrap_or(u32::MAX));
-        end
+    pub fn serve<const N: usize>(
+        mut self,
+        out: &mut ArrayVec<T, N>,
+        see: impl FnOnce(Popping<'_, T, B>, &[T]),
+    ) -> Option<Self> {
+        let keeps = self.staged_len() > 0;
+        let intake = &raw const self.direction().intake;
+        // SAFETY: the flow is alive while this is the claim (invariant). After that nothing of it is touched, and all of this part is cells.
+        let intake = unsafe { &*intake };
+        let see = |elements: &[T]| see(Popping { claim: &mut self }, elements);
+        // SAFETY: the claim is the only one of this direction; the ready lists and the exchanges of the word order it after the claims
+        // before.
+        let scheduled = unsafe { intake.pop(out, keeps, see) };
+        if scheduled {
+            return Some(self);
+        }
+        mem::forget(self);
+        None
     }
 
-    /// Appends `element` to what waits in the flow. It takes no credit: the caller bounds it by [`Self::staged_len`].
+    /// Fills the free places of `out` from the queue, oldest first, and keeps the claim.
+    #[inline]
+    pub fn pop_into<const N: usize>(&mut self, out: &mut ArrayVec<T, N>) {
+        // SAFETY: the claim, borrowed exclusively, is the only one of this direction, ordered after those before as in `serve`.
+        unsafe { self.direction().intake.pop(out, true, |_| ()) };
+    }
+
+    /// Appends `element` to what waits in the flow. It counts for nothing in the queue: the caller bounds it by [`Self::staged_len`].
     pub fn stage(&mut self, element: T) {
         self.with_staged(|staged| staged.push_back(element));
         let len = &self.direction().staged_len;
@@ -118,37 +115,26 @@ impl<T: Linked, B> Claim<T, B> {
         Ticket { flow: self.at.flow, dir: self.at.dir, number: self.direction().turn.take() }
     }
 
-    /// Gives the claim up: the direction becomes idle, and the next push schedules it. Then looks again: if something came
-    /// meanwhile, or `recheck` says that there is work, the claim is back, unless somebody else has scheduled the direction.
+    /// Gives the claim up as [`Self::serve`] does, also while something is staged, and then looks again: if `recheck` says that there is
+    /// work, the claim is back, unless somebody else has scheduled the direction.
     ///
     /// It comes back at once while elements are queued that were not popped, and, in a retired flow, while something is staged;
     /// `recheck` is not asked in a retired flow.
     ///
     /// # Panics
     /// If `reader` is of another domain.
-    #[inline]
     pub fn idle(self, reader: &Reader, recheck: impl FnOnce(&Flow<T, B>) -> bool) -> Option<Self> {
         self.lists.check_reader(reader);
-        // The look at the head below tells whether the queue is drained only if the consumer stands at the stub.
-        // SAFETY: the claim is the only one of this direction.
-        let seen_all = seeded("i1") || unsafe { self.direction().queue.is_at_stub() };
-        if !seen_all || (self.is_retired() && self.staged_len() > 0) {
+        if !self.direction().intake.idle(self.staged_len() > 0) {
             return Some(self);
         }
         let at = self.into_scheduled();
-        // SAFETY: alive up to the swap by the claim, and after it by the read section: the owner frees a flow that it
+        // From here on nothing but atomics is touched: another worker may hold the direction already.
+        // SAFETY: alive up to the exchange by the claim, and after it by the read section: the owner frees a flow that it
         // saw idle only after a grace period, and `reader` is one that it waits for (checked above).
         let flow = unsafe { at.flow.as_ref() };
-        let direction = flow.direction(at.dir);
-        clear(&direction.state);
-        if seeded("b2") {
-            return None;
-        }
-        // From here on nothing but atomics is touched: another worker may hold the direction already.
-        let more = !direction.queue.is_drained() || (!direction.credit.is_closed() && recheck(flow));
-        flow.touch();
-        // Acquire: from whoever set it idle meanwhile. Release: so that the chain of swaps does not break.
-        let ours = more && direction.state.swap(SCHEDULED, AcqRel) == IDLE;
+        let intake = &flow.direction(at.dir).intake;
+        let ours = !intake.is_closed() && recheck(flow) && intake.wake();
         // INVARIANT: we turned it from idle to scheduled, so it is on no list, and has no other claim. (`then`, not
         // `then_some`: a claim that is not ours must not even be made.)
         ours.then(|| Self { at })
@@ -192,17 +178,31 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Claim<T, B> {
     }
 }
 
-/// Sets a state to idle.
-#[inline]
-fn clear(state: &AtomicU8) {
-    if seeded("b3") {
-        state.store(IDLE, Release);
-        return;
+/// A claim while its elements are about to be popped ([`Claim::serve`]). It cannot be given on.
+pub struct Popping<'c, T: Linked, B> {
+    claim: &'c mut Claim<T, B>,
+}
+
+impl<T: Linked, B> Popping<'_, T, B> {
+    /// As [`Claim::take_ticket`].
+    #[inline]
+    pub fn take_ticket(&mut self) -> Ticket<T, B> {
+        self.claim.take_ticket()
     }
-    // Release: the claim's writes, to the next swap (Acquire), by a producer or the owner. Acquire: what was pushed before
-    // the swaps (Release) that found the direction scheduled; so the look at the head afterwards sees it. A store
-    // in place of the swap could be overtaken by that look.
-    state.swap(IDLE, AcqRel);
+}
+
+impl<T: Linked, B> Deref for Popping<'_, T, B> {
+    type Target = Flow<T, B>;
+
+    fn deref(&self) -> &Flow<T, B> {
+        self.claim.flow()
+    }
+}
+
+impl<T: Linked, B> fmt::Debug for Popping<'_, T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Popping").field(&self.claim).finish()
+    }
 }
 
 impl<T: Linked, B> Deref for Claim<T, B> {

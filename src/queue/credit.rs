@@ -1,12 +1,9 @@
-//! The bound of a queue: room is taken before linking, once a chain, and given back once a popped chunk.
+//! The bound of an inbox: room is taken before linking, once a chain, and given back once a popped chunk.
 
 use super::sync::{AtomicU32, Ordering::Relaxed};
 
 /// The highest bound: it leaves room above for reservations that are about to be given back.
 pub(super) const MAX_BOUND: u32 = 1 << 24;
-
-/// Set in the count when nothing may come any more.
-const CLOSED: u32 = 1 << 31;
 
 /// How many elements are queued or about to be: at most the bound of them are ever granted.
 ///
@@ -15,7 +12,7 @@ const CLOSED: u32 = 1 << 31;
 #[derive(Debug)]
 #[repr(transparent)]
 pub(super) struct Credit {
-    /// producers: add and sub, consumer: sub, control: or
+    /// producers: add and sub, consumer: sub
     taken: AtomicU32,
 }
 
@@ -46,19 +43,9 @@ impl Credit {
         }
     }
 
-    /// Grants nothing from here on.
-    pub(super) fn close(&self) {
-        self.taken.fetch_or(CLOSED, Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn is_closed(&self) -> bool {
-        self.taken.load(Relaxed) & CLOSED != 0
-    }
-
     /// The elements queued, and those reserved just now.
     #[inline]
     pub(super) fn taken(&self) -> u32 {
-        self.taken.load(Relaxed) & !CLOSED
+        self.taken.load(Relaxed)
     }
 }

@@ -4,7 +4,7 @@
 //! was pushed and has not come by then was lost.
 
 use super::{
-    Chain, Claim, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, Pushes, Reader, Ticket, WorkerSeat,
+    Chain, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, Popping, PostSeat, Pushes, Reader, Ticket, WorkerSeat,
     sync::{self, AtomicU32, Ordering::Relaxed, UnsafeCell, model, thread},
     testing::{Herd, Item, Member},
 };
@@ -74,39 +74,34 @@ impl Table {
 }
 
 fn push(flows: &Flows<Item, Body>, reader: &Reader, flow: &Flow<Item, Body>, item: Item) {
-    let credits = flow.offer(reader, Dir::Egress, 1);
-    if credits.granted() == 1 {
-        let mut chain = Chain::new();
-        chain.push_back(item);
-        credits.push(chain, flows);
-    }
+    // What is refused is dropped.
+    let _ = flow.push(reader, Dir::Egress, chain_of([item]), flows);
+}
+
+fn chain_of(items: impl IntoIterator<Item = Item>) -> Chain<Item> {
+    let mut chain = Chain::new();
+    items.into_iter().for_each(|item| chain.push_back(item));
+    chain
 }
 
 /// One turn of a worker that releases at once: pops a chunk, and gives the claim on or up. Returns whether it had one.
-fn step(seat: &mut Seat, reader: &Reader, seen: &mut Vec<(u32, u32)>) -> bool {
-    let Some(mut claim) = seat.next() else {
+fn step(seat: &mut Seat, seen: &mut Vec<(u32, u32)>) -> bool {
+    let Some(claim) = seat.next() else {
         return false;
     };
     let mut chunk = ArrayVec::<Item, 4>::new();
-    let end = claim.pop_into(&mut chunk);
-    use_nonce(&claim, chunk.len());
+    let left = claim.serve(&mut chunk, |claim, items| use_nonce(&claim, items));
     seen.extend(chunk.iter().map(Item::value));
-    let worker = seat.index();
-    match end {
-        PopEnd::Empty => {
-            if let Some(claim) = claim.idle(reader, |_| false) {
-                claim.again(seat.flows(), worker);
-            }
-        }
-        PopEnd::More | PopEnd::HalfDone => claim.again(seat.flows(), worker),
+    if let Some(claim) = left {
+        claim.again(seat.flows(), seat.index());
     }
     true
 }
 
-fn use_nonce(claim: &Claim<Item, Body>, n: usize) {
+fn use_nonce(claim: &Popping<'_, Item, Body>, items: &[Item]) {
     claim.nonce.with_mut(|nonce| {
         // SAFETY: what the models check: the claim's holder is alone with it.
-        unsafe { *nonce += u32::try_from(n).unwrap() };
+        unsafe { *nonce += u32::try_from(items.len()).unwrap() };
     });
 }
 
@@ -118,10 +113,10 @@ fn wake(producers: u32, pushes: u32, turns: usize) {
     let mut seat = table.seats.pop().unwrap();
     let mut seen = Vec::new();
     for _ in 0..turns {
-        step(&mut seat, &reader, &mut seen);
+        step(&mut seat, &mut seen);
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    while step(&mut seat, &reader, &mut seen) {}
+    while step(&mut seat, &mut seen) {}
     assert_eq!(seen.len(), (producers * pushes) as usize, "no wake-up is lost");
     for producer in 0..producers {
         let numbers = seen.iter().filter(|value| value.0 == producer).map(|value| value.1);
@@ -162,11 +157,7 @@ fn wake_together(others: u32, turns: usize) {
             let mut pushes = Pushes::new(&reader, &flows);
             for (dir, number) in Dir::ALL.into_iter().zip(0..) {
                 let flow = pushes.find(id, dir).unwrap();
-                pushes.push(&flow, dir, 1, |granted| {
-                    let mut chain = Chain::new();
-                    (0..granted).for_each(|_| chain.push_back(herd.item(0, number)));
-                    chain
-                });
+                assert!(pushes.push(&flow, dir, chain_of([herd.item(0, number)])).is_empty());
             }
         })
     };
@@ -174,13 +165,13 @@ fn wake_together(others: u32, turns: usize) {
     let mut seat = table.seats.pop().unwrap();
     let mut seen = Vec::new();
     for _ in 0..turns {
-        step(&mut seat, &reader, &mut seen);
+        step(&mut seat, &mut seen);
     }
     burst.join().unwrap();
     if let Some(thread) = other {
         thread.join().unwrap();
     }
-    while step(&mut seat, &reader, &mut seen) {}
+    while step(&mut seat, &mut seen) {}
     assert_eq!(seen.len(), 2 + others as usize, "no wake-up is lost");
     assert!(table.flow(&reader).is_settled());
     assert_eq!(table.herd.living(), 1);
@@ -208,7 +199,7 @@ fn wake_without_a_push() {
             let (flows, id) = (sync::Arc::clone(&table.flows), table.id);
             thread::spawn(move || {
                 let flow = flows.get(&reader, id).unwrap();
-                // Relaxed: the schedule state publishes it.
+                // Relaxed: the word of the queue publishes it.
                 flow.stamp.store(1, Relaxed);
                 flow.wake(&reader, Dir::Egress, &flows);
             })
@@ -248,20 +239,16 @@ fn wake_without_a_push() {
 type Chunk = (Ticket<Item, Body>, ArrayVec<Item, 1>);
 
 /// Takes one item with a ticket, and gives the claim to the other worker. `None` when nothing is ready.
-fn take(seat: &mut Seat, reader: &Reader) -> Option<Option<Chunk>> {
-    let mut claim = seat.next()?;
+fn take(seat: &mut Seat) -> Option<Option<Chunk>> {
+    let claim = seat.next()?;
     let mut chunk = ArrayVec::new();
-    let end = claim.pop_into(&mut chunk);
-    use_nonce(&claim, chunk.len());
-    let ticket = (!chunk.is_empty()).then(|| claim.take_ticket());
-    let other = seat.index() + 1;
-    match end {
-        PopEnd::Empty => {
-            if let Some(claim) = claim.idle(reader, |_| false) {
-                claim.again(seat.flows(), other);
-            }
-        }
-        PopEnd::More | PopEnd::HalfDone => claim.again(seat.flows(), other),
+    let mut ticket = None;
+    let left = claim.serve(&mut chunk, |mut claim, items| {
+        use_nonce(&claim, items);
+        ticket = (!items.is_empty()).then(|| claim.take_ticket());
+    });
+    if let Some(claim) = left {
+        claim.again(seat.flows(), seat.index() + 1);
     }
     Some(ticket.zip(Some(chunk)))
 }
@@ -293,7 +280,7 @@ fn spread(pushes_meanwhile: u32) {
             let mut held = None;
             for _ in 0..2 {
                 held = match held {
-                    None => take(&mut seat, &reader).flatten(),
+                    None => take(&mut seat).flatten(),
                     Some(chunk) => release(chunk),
                 };
             }
@@ -316,7 +303,7 @@ fn spread(pushes_meanwhile: u32) {
         for (seat, held) in [(&mut first, &mut left), (&mut second, &mut right)] {
             *held = held.take().and_then(release);
             if held.is_none()
-                && let Some(chunk) = take(seat, &reader)
+                && let Some(chunk) = take(seat)
             {
                 ready = true;
                 *held = chunk;
@@ -438,9 +425,15 @@ fn remove(others: Others) {
     assert!(table.post.next(&reader).is_none());
 }
 
-/// One turn of a worker's loop.
+/// One turn of a worker's loop, as it drains what is retired: it looks once more at what it has made idle.
 fn turn(seat: &mut Seat, reader: &mut Reader) {
-    step(seat, reader, &mut Vec::new());
+    if let Some(mut claim) = seat.next() {
+        let mut chunk = ArrayVec::<Item, 4>::new();
+        claim.pop_into(&mut chunk);
+        if let Some(claim) = claim.idle(reader, |_| false) {
+            claim.again(seat.flows(), seat.index());
+        }
+    }
     reader.quiescent();
 }
 
@@ -473,6 +466,35 @@ fn removal_while_a_worker_drains() {
 fn removal_while_one_pushes_and_a_worker_drains() {
     model(|| {
         remove(Others { producer: true, turns: 2, polls: 3, ..Others::default() });
+    });
+}
+
+/// A worker that serves needs no reader: its claim keeps the flow, and nothing of that is touched afterwards.
+#[test]
+fn removal_while_a_worker_serves() {
+    model(|| {
+        let mut table = Table::new(1, 1);
+        let reader = table.readers.pop().unwrap();
+        push(&table.flows, &reader, table.flow(&reader), table.herd.item(0, 0));
+        drop(reader);
+        let mut seat = table.seats.pop().unwrap();
+        let worker = thread::spawn(move || {
+            for _ in 0..3 {
+                step(&mut seat, &mut Vec::new());
+                thread::yield_now();
+            }
+            seat
+        });
+        assert!(table.owner.retire(table.id));
+        for _ in 0..3 {
+            table.owner.poll();
+            thread::yield_now();
+        }
+        let mut seat = worker.join().unwrap();
+        while table.owner.poll() > 0 {
+            step(&mut seat, &mut Vec::new());
+        }
+        assert_eq!(table.herd.living(), 0, "freed, with all that was queued");
     });
 }
 

@@ -1,9 +1,7 @@
 //! Flows on one thread: behaviours 2, 4, 5, 6 and 7 of the per-peer queue, and the edges of each call.
 
 use super::{
-    Chain, Claim, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, QUEUE_BOUND, Reader, WorkerSeat,
-    linked::Linked,
-    sync,
+    Chain, Claim, Dir, Domain, Flow, FlowId, Flows, FlowsOwner, PostSeat, QUEUE_BOUND, Reader, WorkerSeat, sync,
     testing::{Herd, Item, Member},
     turn::Turn,
 };
@@ -57,15 +55,11 @@ impl Table {
         self.flows.get(&self.reader, self.id).unwrap()
     }
 
-    /// Asks room for as many and pushes them; returns how many fit.
+    /// Pushes them; returns how many fit.
     fn push(&self, dir: Dir, numbers: core::ops::Range<u32>) -> u32 {
-        let want = numbers.end - numbers.start;
-        let credits = self.flow().offer(&self.reader, dir, want);
-        let granted = credits.granted();
-        let mut chain = Chain::new();
-        numbers.take(granted as usize).for_each(|n| chain.push_back(self.herd.item(0, n)));
-        credits.push(chain, &self.flows);
-        granted
+        let all = numbers.end - numbers.start;
+        let chain = chain_of(numbers.map(|n| self.herd.item(0, n)));
+        all - self.flow().push(&self.reader, dir, chain, &self.flows).len()
     }
 
     fn next(&mut self) -> Option<Claim<Item, Body>> {
@@ -81,11 +75,10 @@ impl Table {
         let mut all = Vec::new();
         while let Some(mut claim) = self.next() {
             while claim.unstage().is_some() {}
-            let (numbers, end) = pop::<32>(&mut claim);
+            let (numbers, left) = serve::<32>(claim);
             all.extend(numbers);
-            match end {
-                PopEnd::Empty => assert!(self.idle(claim).is_none()),
-                PopEnd::More | PopEnd::HalfDone => claim.again(&self.flows, 0),
+            if let Some(claim) = left {
+                claim.again(&self.flows, 0);
             }
         }
         all
@@ -100,10 +93,28 @@ impl Table {
     }
 }
 
-fn pop<const N: usize>(claim: &mut Claim<Item, Body>) -> (Vec<u32>, PopEnd) {
+fn chain_of(items: impl IntoIterator<Item = Item>) -> Chain<Item> {
+    let mut chain = Chain::new();
+    items.into_iter().for_each(|item| chain.push_back(item));
+    chain
+}
+
+fn numbers(items: &[Item]) -> Vec<u32> {
+    items.iter().map(|item| item.value().1).collect()
+}
+
+/// Pops, and keeps the claim.
+fn pop<const N: usize>(claim: &mut Claim<Item, Body>) -> Vec<u32> {
     let mut out = ArrayVec::<_, N>::new();
-    let end = claim.pop_into(&mut out);
-    (out.iter().map(|item| item.value().1).collect(), end)
+    claim.pop_into(&mut out);
+    numbers(&out)
+}
+
+/// Pops, and gives the claim up if nothing is left.
+fn serve<const N: usize>(claim: Claim<Item, Body>) -> (Vec<u32>, Option<Claim<Item, Body>>) {
+    let mut out = ArrayVec::<_, N>::new();
+    let left = claim.serve(&mut out, |_, _| ());
+    (numbers(&out), left)
 }
 
 /// Behaviour 7: two cache lines of queues, and one more with the links of the timer's list and the table.
@@ -126,57 +137,58 @@ fn full_at_exactly_the_bound() {
     let mut claim = table.next().unwrap();
     for k in [1_u8, 7, 64] {
         let mut out = (0..64 - k).map(|_| table.herd.item(9, 9)).collect::<ArrayVec<_, 64>>();
-        assert_eq!(claim.pop_into(&mut out), PopEnd::More);
-        let k = u32::from(k);
-        assert_eq!(table.push(Egress, 0..100), k, "after k pops, k more fit");
+        claim = claim.serve(&mut out, |_, _| ()).unwrap();
+        assert!(out.is_full());
+        assert_eq!(table.push(Egress, 0..100), u32::from(k), "after k pops, k more fit");
     }
     claim.again(&table.flows, 0);
     assert_eq!(table.drain().len(), QUEUE_BOUND as usize + 1);
     assert_eq!(table.flow().queued(Egress), 0);
 }
 
+/// Behaviour 4: no producer holds up a claim, and no claim a producer. What comes while a chunk is looked at keeps it scheduled.
 #[test]
-fn unused_credit_goes_back() {
-    let table = Table::new();
-    drop(table.flow().offer(&table.reader, Egress, 1_000));
-    assert_eq!(table.flow().queued(Egress), 0);
-    let credits = table.flow().offer(&table.reader, Egress, 1_000);
-    let mut chain = Chain::new();
-    chain.push_back(table.herd.item(0, 0));
-    credits.push(chain, &table.flows);
-    assert_eq!(table.flow().queued(Egress), 1);
-    table.flow().offer(&table.reader, Egress, 5).push(Chain::new(), &table.flows);
-    assert_eq!(table.flow().queued(Egress), 1);
-    assert_eq!(table.flow().offer(&table.reader, Egress, u32::MAX).granted(), QUEUE_BOUND - 1);
+fn what_comes_while_a_chunk_is_looked_at_comes_next() {
+    let mut table = Table::new();
+    for rounds in 1..4 {
+        table.push(Egress, 0..1);
+        let mut claim = table.next().unwrap();
+        for n in 1..=rounds {
+            let mut out = ArrayVec::<_, 8>::new();
+            let left = claim.serve(&mut out, |_, seen| {
+                assert_eq!(numbers(seen), [n - 1]);
+                table.push(Egress, n..n + 1);
+                assert_eq!(table.flow().queued(Egress), 2, "it is popped only after this look");
+            });
+            assert_eq!(numbers(&out), [n - 1]);
+            claim = left.expect("something has come");
+        }
+        assert!(table.next().is_none(), "one claim at a time");
+        let (last, left) = serve::<8>(claim);
+        assert_eq!(last, [rounds]);
+        assert!(left.is_none());
+    }
+    assert_eq!(table.herd.living(), 1);
 }
 
-/// Behaviour 4.
+/// Nothing was popped then: the next claim sees the same elements, also those that came in other chains, or meanwhile.
 #[test]
-fn a_held_producer_keeps_the_direction_scheduled() {
+fn a_look_that_panics_pops_nothing() {
     let mut table = Table::new();
-    table.push(Egress, 0..1);
-    let credits = table.flow().offer(&table.reader, Egress, 1);
-    assert_eq!(credits.granted(), 1);
-    // The credit is used below.
-    core::mem::forget(credits);
-    let link = table.herd.item(0, 1).into_link().as_ptr();
-    let before = table.flow().direction(Egress).queue.exchange(link);
-    table.push(Egress, 2..4);
-    let mut claim = table.next().unwrap();
-    for _ in 0..3 {
-        assert_eq!(pop::<8>(&mut claim), (vec![], PopEnd::HalfDone));
-        assert_eq!(claim.queued(Egress), 4, "although the count is not zero");
-        // Idle is refused: the push that is half done would find the direction scheduled, by nobody.
-        let refused = claim.idle(&table.reader, |_| false).unwrap();
-        refused.again(&table.flows, 0);
-        claim = table.next().unwrap();
-    }
-    // SAFETY: of the exchange above; the item has one link.
-    unsafe { claim.direction(Egress).queue.store_link(before, link) };
-    claim.wake(&table.reader, Egress, &table.flows);
-    assert_eq!(pop::<8>(&mut claim), (vec![0, 1, 2, 3], PopEnd::Empty));
-    assert!(table.idle(claim).is_none());
-    assert!(table.next().is_none(), "a wake-up of what is scheduled adds nothing");
+    (0..3).for_each(|n| assert_eq!(table.push(Egress, 2 * n..2 * n + 2), 2));
+    let claim = table.next().unwrap();
+    let mut out = ArrayVec::<_, 4>::new();
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        claim.serve(&mut out, |mut claim, _| {
+            claim.take_ticket().pass();
+            table.push(Egress, 6..8);
+            panic!("on purpose");
+        })
+    }));
+    assert!(served.is_err() && out.is_empty());
+    assert_eq!(table.flow().queued(Egress), 8);
+    assert_eq!(table.drain(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(table.herd.living(), 1);
 }
 
 /// Behaviours 5 and 6.
@@ -189,13 +201,13 @@ fn each_push_to_an_idle_direction_makes_it_ready_once() {
         let mut claim = table.next().unwrap();
         assert!(table.next().is_none(), "one claim at a time");
         assert_eq!((claim.dir(), claim.id()), (Ingress, FlowId(0)), "round {round}");
-        assert_eq!(pop::<8>(&mut claim), (vec![0, 1, 2], PopEnd::Empty));
+        assert_eq!(pop::<8>(&mut claim), [0, 1, 2]);
         // What comes before the direction is idle finds it scheduled, and brings the claim back.
         table.push(Ingress, 3..4);
-        let mut claim = table.idle(claim).unwrap();
+        let claim = table.idle(claim).unwrap();
         assert!(table.next().is_none());
-        assert_eq!(pop::<1>(&mut claim), (vec![3], PopEnd::Empty), "full and drained");
-        assert!(table.idle(claim).is_none());
+        let (full, left) = serve::<1>(claim);
+        assert!(full == [3] && left.is_none(), "full and drained");
     }
     assert_eq!(table.herd.living(), 1);
 }
@@ -205,10 +217,12 @@ fn idle_is_refused_while_elements_are_left() {
     let mut table = Table::new();
     table.push(Egress, 0..3);
     let mut claim = table.next().unwrap();
-    assert_eq!(pop::<2>(&mut claim), (vec![0, 1], PopEnd::More));
-    let mut claim = table.idle(claim).unwrap();
-    assert_eq!(pop::<0>(&mut claim), (vec![], PopEnd::More));
-    assert_eq!(pop::<2>(&mut claim), (vec![2], PopEnd::Empty));
+    assert_eq!(pop::<2>(&mut claim), [0, 1]);
+    let claim = table.idle(claim).unwrap();
+    let (none, claim) = serve::<0>(claim);
+    assert_eq!(none, [0; 0]);
+    let mut claim = claim.unwrap();
+    assert_eq!(pop::<2>(&mut claim), [2]);
     assert!(table.idle(claim).is_none());
 }
 
@@ -241,9 +255,8 @@ fn the_home_worker_comes_first_and_again_goes_where_it_is_sent() {
     let claim = table.seats[0].next().unwrap();
     claim.again(&table.flows, 3);
     assert_eq!(table.seats[1].index(), 1);
-    let mut claim = table.seats[1].next().unwrap();
-    assert_eq!(pop::<1>(&mut claim).1, PopEnd::Empty);
-    assert!(table.idle(claim).is_none());
+    let claim = table.seats[1].next().unwrap();
+    assert!(serve::<1>(claim).1.is_none());
 }
 
 #[test]
@@ -259,6 +272,7 @@ fn staged_elements_are_a_fifo_of_the_claim() {
     table.flow().wake(&table.reader, Egress, &table.flows);
     let mut claim = table.next().unwrap();
     for n in 0..3 {
+        claim = serve::<1>(claim).1.expect("what waits keeps a claim that is served");
         assert_eq!(claim.unstage().unwrap().value().1, n);
     }
     assert!(claim.unstage().is_none());
@@ -339,8 +353,7 @@ fn a_removed_flow_is_freed_after_the_last_packet() {
     table.push(Egress, 0..2);
     table.flow().post(&table.reader, &table.flows);
     let mut claim = table.next().unwrap();
-    let (numbers, end) = pop::<1>(&mut claim);
-    assert_eq!((numbers, end), (vec![0], PopEnd::More));
+    assert_eq!(pop::<1>(&mut claim), [0]);
     claim.stage(table.herd.item(0, 7));
     let ticket = claim.take_ticket();
     assert!(table.owner.retire(FlowId(0)));
@@ -351,12 +364,14 @@ fn a_removed_flow_is_freed_after_the_last_packet() {
     assert_eq!(table.owner.reachable(), 0);
     // The worker learns of it, and gets rid of all it finds.
     assert!(claim.is_retired() && ticket.is_retired());
-    assert_eq!(claim.offer(&table.reader, Egress, 1).granted(), 0);
+    let refused = claim.push(&table.reader, Egress, chain_of([table.herd.item(0, 9)]), &table.flows);
+    assert_eq!(refused.len(), 1);
+    drop(refused);
     claim.wake(&table.reader, Ingress, &table.flows);
     claim.post(&table.reader, &table.flows);
-    let (_, end) = pop::<4>(&mut claim);
-    assert_eq!(end, PopEnd::Empty);
-    let mut claim = claim.idle(&table.reader, |_| true).expect("something is staged");
+    let (last, claim) = serve::<4>(claim);
+    assert_eq!(last, [1]);
+    let mut claim = table.idle(claim.expect("something is staged")).expect("and that is to be drained");
     assert!(claim.unstage().is_some());
     assert!(claim.idle(&table.reader, |_| true).is_none(), "nobody asks a retired flow");
     assert_eq!(table.drain(), [0; 0], "the owner scheduled the other direction");
@@ -378,7 +393,7 @@ fn nothing_is_freed_while_a_reader_has_it() {
     assert!(table.owner.retire(FlowId(0)));
     assert_eq!(table.settle(), 1);
     assert_eq!(table.owner.reachable(), 1);
-    assert_eq!(flow.offer(&other, Egress, 1).granted(), 0);
+    assert_eq!(flow.push(&other, Egress, chain_of([table.herd.item(0, 0)]), &table.flows).len(), 1);
     assert!(flow.is_retired() && flow.number == 0);
     drop(other);
     assert_eq!(table.settle(), 1);
@@ -417,10 +432,7 @@ fn tables_and_domains_are_not_mixed() {
     panics(&|| flow.post(&other.reader, &table.flows));
     panics(&|| assert!(table.flows.get(&other.reader, FlowId(0)).is_some()));
     panics(&|| {
-        let credits = flow.offer(&other.reader, Egress, 1);
-        let mut chain = Chain::new();
-        chain.push_back(table.herd.item(0, 0));
-        credits.push(chain, &table.flows);
+        let _ = flow.push(&other.reader, Egress, chain_of([table.herd.item(0, 0)]), &table.flows);
     });
     assert!(catch_unwind(AssertUnwindSafe(|| table.post.next(&other.reader).is_some())).is_err());
     assert!(table.next().is_none());
@@ -475,8 +487,7 @@ fn a_claim_or_a_ticket_may_outlive_the_table() {
     let claim = table.seats[1].next().unwrap();
     let mut other = table.next().unwrap();
     let ticket = other.take_ticket();
-    assert_eq!(pop::<8>(&mut other).1, PopEnd::Empty);
-    assert!(table.idle(other).is_none());
+    assert!(serve::<8>(other).1.is_none());
     let herd = table.herd.clone();
     drop(table);
     assert_eq!((claim.id, ticket.id), (FlowId(1), FlowId(0)));

@@ -1,11 +1,11 @@
 //! The table of flows: made, found, removed.
 //!
 //! A removal takes these steps, none of which waits:
-//! 1. the flow is closed (no credit, no wake-up, no post) and unpublished;
+//! 1. the flow is closed (no push, no wake-up, no post) and unpublished;
 //! 2. a grace period: nobody pushes any more, since each push stands in a read section;
 //! 3. both directions are scheduled once, so that their workers drain them;
-//! 4. when both are idle and drained, and every ticket and post is done, which stays so, one more grace period: a worker
-//!    still looks at the head after it has cleared the state;
+//! 4. when both are idle, and so drained, and every ticket and post is done, which stays so, one more grace period: a worker
+//!    still looks at a direction after it has made it idle ([`Claim::idle`](super::Claim::idle));
 //! 5. it is freed.
 
 use super::{
@@ -276,7 +276,7 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Drop for Teardown<T, B> {
             // SAFETY: it came from a box (`Retired`), and no reader holds it: it was unpublished before the grace period.
             let flow = unsafe { Box::from_raw(flow.as_ptr()) };
             match self.domain.upgrade() {
-                // A worker may still look at the head after it has cleared the state.
+                // A worker may still look at a direction that it has made idle.
                 Some(domain) => free_later(domain, flow),
                 None => drop(flow),
             }

@@ -4,7 +4,7 @@ use super::{
     chain::Chain,
     credit::{Credit, MAX_BOUND},
     linked::Linked,
-    mpsc::{Apart, Mpsc, Pop},
+    mpsc::{Mpsc, Pop},
     sync::Arc,
 };
 use arrayvec::ArrayVec;
@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 /// Makes a queue of at most `bound` elements (at most 2^24). What is left is dropped with the last owner.
 pub fn inbox<T: Linked>(bound: u32) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
-        queue: CachePadded::new(Mpsc::apart()),
+        queue: CachePadded::new(Mpsc::new()),
         credit: CachePadded::new(Credit::new()),
         bound: bound.min(MAX_BOUND),
     });
@@ -22,7 +22,7 @@ pub fn inbox<T: Linked>(bound: u32) -> (Sender<T>, Receiver<T>) {
 }
 
 struct Shared<T: Linked> {
-    queue: CachePadded<Mpsc<T, Apart>>,
+    queue: CachePadded<Mpsc<T>>,
     credit: CachePadded<Credit>,
     bound: u32,
 }

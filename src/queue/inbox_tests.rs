@@ -130,19 +130,6 @@ mod sequential {
         }
     }
 
-    #[test]
-    fn a_closed_credit_grants_nothing_and_still_counts() {
-        let credit = Credit::new();
-        assert_eq!(credit.reserve(3, 4), 3);
-        credit.close();
-        assert_eq!(credit.reserve(1, 4), 0);
-        assert!(credit.is_closed());
-        assert_eq!(credit.taken(), 3);
-        credit.give_back(3);
-        assert!(credit.is_closed());
-        assert_eq!((credit.taken(), credit.reserve(u32::MAX, 4)), (0, 0));
-    }
-
     /// Behaviour 7: elements carry the links; the queue has the same size for every bound.
     #[test]
     fn memory_does_not_depend_on_the_bound() {

@@ -2,7 +2,7 @@
 
 use super::{
     prefetch::prefetch_read,
-    sync::{AtomicPtr, AtomicU64, Ordering::Relaxed},
+    sync::{AtomicPtr, Ordering::Relaxed},
 };
 use core::ptr::{self, NonNull};
 
@@ -48,9 +48,18 @@ impl ChainLink {
 
 /// Where two later elements are, as distances from this one's link, in units of [`Ahead::UNIT`]; 0: not known. Only ever a hint: it
 /// may be wrong, and nothing is read or written there.
-#[derive(Debug, Default)]
+///
+/// The last element of a chain knows none. While it stands in an [`Intake`](super::intake::Intake) this is a pointer there, to the last
+/// element of the chain before.
+#[derive(Debug)]
 #[repr(transparent)]
-pub(super) struct Ahead(AtomicU64);
+pub(super) struct Ahead(AtomicPtr<Link>);
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+}
 
 impl Ahead {
     /// A cache line, bytes: links of elements lie on their own.
@@ -60,7 +69,19 @@ impl Ahead {
     #[inline]
     pub(super) fn clear(&self) {
         // Relaxed, here and below: the element's owner alone writes it, and the queue hands it over; and it guards nothing.
-        self.0.store(0, Relaxed);
+        self.0.store(ptr::null_mut(), Relaxed);
+    }
+
+    /// Notes the last element of the chain before, instead of a hint.
+    #[inline]
+    pub(super) fn set_before(&self, before: *mut Link) {
+        self.0.store(before, Relaxed);
+    }
+
+    /// What [`Self::set_before`] has noted.
+    #[inline]
+    pub(super) fn before(&self) -> *mut Link {
+        self.0.load(Relaxed)
     }
 
     /// Notes where `later` is: it is the first, or the `second`, that `this`, whose hint it is, is to know.
@@ -68,16 +89,17 @@ impl Ahead {
     #[expect(clippy::cast_possible_truncation, reason = "what is too far is a wrong hint")]
     pub(super) fn note(&self, this: NonNull<Link>, later: NonNull<Link>, second: bool) {
         let distance = later.addr().get().wrapping_sub(this.addr().get()) / Self::UNIT;
-        let distance = u64::from(distance as u32);
-        let known = self.0.load(Relaxed);
-        self.0.store(if second { known | distance << 32 } else { distance }, Relaxed);
+        let distance = distance as u32 as usize;
+        let known = self.0.load(Relaxed).addr();
+        let known = if second { known | distance << 32 } else { distance };
+        self.0.store(ptr::without_provenance_mut(known), Relaxed);
     }
 
     /// Asks for the cache lines of both.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "halves")]
     pub(super) fn prefetch(&self, this: NonNull<Link>) {
-        let known = self.0.load(Relaxed);
+        let known = self.0.load(Relaxed).addr();
         for distance in [known as u32, (known >> 32) as u32] {
             if distance != 0 {
                 let distance = (distance.cast_signed() as isize).cast_unsigned();
@@ -104,7 +126,7 @@ pub unsafe trait Linked: Sized + Send {
     /// Makes the handle again.
     ///
     /// # Safety
-    /// `link` came from `into_link` of this type, and no other handle was made of it since.
+    /// `link` came from `into_link` of this type, and of the handles that were made of it since none is used or dropped any more.
     unsafe fn from_link(link: NonNull<Link>) -> Self;
 }
 
@@ -128,8 +150,8 @@ mod tests {
     /// The distances that an element's link holds.
     fn known(link: NonNull<Link>) -> [usize; 2] {
         // SAFETY: the chain below owns the element, whose link this is.
-        let word = unsafe { ahead::<Boxed<u32>>(link) }.0.load(Relaxed);
-        [word & u64::from(u32::MAX), word >> 32].map(|half| {
+        let word = unsafe { ahead::<Boxed<u32>>(link) }.0.load(Relaxed).addr();
+        [word & u32::MAX as usize, word >> 32].map(|half| {
             let distance = u32::try_from(half).unwrap().cast_signed() as isize;
             if distance == 0 { 0 } else { link.addr().get().wrapping_add_signed(distance * Ahead::UNIT as isize) }
         })

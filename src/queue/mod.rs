@@ -2,7 +2,7 @@
 //!
 //! | for | use |
 //! |---|---|
-//! | the packets of a peer | [`Flows`]: each [`Flow`] has a queue, a schedule state and tickets a [`Dir`] |
+//! | the packets of a peer | [`Flows`]: each [`Flow`] has a queue and tickets a [`Dir`] |
 //! | what a burst has for many of them | [`Pushes`] |
 //! | packets handed from core to core | [`inbox`] |
 //! | what one thread gathers | [`Chain`] |
@@ -26,6 +26,8 @@ mod flows;
 mod inbox;
 #[cfg(test)]
 mod inbox_tests;
+mod intake;
+mod line;
 mod linked;
 mod mpsc;
 #[cfg(test)]
@@ -45,11 +47,12 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 mod turn;
+mod word;
 
 pub use boxed::Boxed;
 pub use chain::Chain;
-pub use claim::{Claim, PopEnd, Ticket};
-pub use flow::{Credits, Dir, Flow, FlowId, QUEUE_BOUND};
+pub use claim::{Claim, Popping, Ticket};
+pub use flow::{Dir, Flow, FlowId, QUEUE_BOUND};
 pub use flows::{Flows, FlowsOwner};
 pub use inbox::{Receiver, Sender, inbox};
 pub use linked::{ChainLink, Link, Linked};

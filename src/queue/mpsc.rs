@@ -36,14 +36,10 @@ pub(super) enum Pop<T> {
     HalfDone,
 }
 
-/// Both ends of a queue lie in one cache line: a peer's queue is small, and a chunk is popped at once.
-#[derive(Debug)]
-pub(super) struct Together;
-
-/// Each end lies in cache lines of its own, so that pushes and pops that come one by one do not take them from each other.
+/// Takes cache lines of its own: pushes and pops that come one by one do not take the ends from each other.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Apart;
+struct Apart;
 
 /// The queue.
 ///
@@ -51,10 +47,10 @@ pub(super) struct Apart;
 /// `tail` reaches `head` through `next`, but for the links that producers are about to store. Every element on the way
 /// is owned by the queue; the stub is at most once among them, and it alone is there when the queue is drained.
 #[repr(C)]
-pub(super) struct Mpsc<T: Linked, A = Together> {
+pub(super) struct Mpsc<T: Linked> {
     /// The newest element. producers: exchange, consumer: exchange (the stub) and r, control: r
     head: AtomicPtr<Link>,
-    apart: [A; 0],
+    apart: [Apart; 0],
     /// The oldest element. consumer: r and w
     tail: UnsafeCell<*mut Link>,
     stub: Link,
@@ -62,26 +58,12 @@ pub(super) struct Mpsc<T: Linked, A = Together> {
 }
 
 // SAFETY: the queue owns its elements, and those are `Send` (a supertrait of `Linked`).
-unsafe impl<T: Linked, A> Send for Mpsc<T, A> {}
+unsafe impl<T: Linked> Send for Mpsc<T> {}
 // SAFETY: shared calls touch atomics only, but for `pop`, whose contract makes its caller the one consumer.
-unsafe impl<T: Linked, A> Sync for Mpsc<T, A> {}
+unsafe impl<T: Linked> Sync for Mpsc<T> {}
 
 impl<T: Linked> Mpsc<T> {
-    /// Both ends in one cache line.
     pub(super) fn new() -> Self {
-        Self::empty()
-    }
-}
-
-impl<T: Linked> Mpsc<T, Apart> {
-    /// Each end in cache lines of its own.
-    pub(super) fn apart() -> Self {
-        Self::empty()
-    }
-}
-
-impl<T: Linked, A> Mpsc<T, A> {
-    fn empty() -> Self {
         Self {
             head: AtomicPtr::new(STUB),
             apart: [],
@@ -200,25 +182,12 @@ impl<T: Linked, A> Mpsc<T, A> {
 
     /// Whether the newest element is the stub. Anyone may ask; it reads the head only.
     ///
-    /// If the consumer stands at the stub ([`Self::is_at_stub`]), that means: nothing is queued, not even half-way. Else it
-    /// means nothing: when a producer comes while the consumer puts the stub back, the stub is the newest element, and those
-    /// before it are still queued.
+    /// That is not to say that nothing is queued: when a producer comes while the consumer puts the stub back, the stub is the newest
+    /// element, and those before it are still queued.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
-        // Relaxed: a comparison. Who draws conclusions from it brings an edge of its own (the swap of the schedule state).
+        // Relaxed: a comparison, of which nobody but the consumer draws conclusions.
         self.head.load(Relaxed) == STUB
-    }
-
-    /// Whether the consumer has taken all elements that it can see: then the stub is the oldest element.
-    ///
-    /// # Safety
-    /// As of [`Self::pop`].
-    #[inline]
-    pub(super) unsafe fn is_at_stub(&self) -> bool {
-        self.tail.with(|tail| {
-            // SAFETY: the one consumer alone touches `tail`.
-            unsafe { *tail == STUB }
-        })
     }
 
     /// Puts the stub behind the last element. The consumer alone calls it, and only while the stub is not in the queue.
@@ -254,7 +223,7 @@ impl<T: Linked, A> Mpsc<T, A> {
     }
 }
 
-impl<T: Linked, A> Drop for Mpsc<T, A> {
+impl<T: Linked> Drop for Mpsc<T> {
     fn drop(&mut self) {
         if cfg!(loom) && std::thread::panicking() {
             // A model has failed, and would fail again in here.
@@ -269,7 +238,7 @@ impl<T: Linked, A> Drop for Mpsc<T, A> {
     }
 }
 
-impl<T: Linked, A> fmt::Debug for Mpsc<T, A> {
+impl<T: Linked> fmt::Debug for Mpsc<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mpsc").field("drained", &self.is_drained()).finish_non_exhaustive()
     }

@@ -350,14 +350,9 @@ mod sequential {
         // SAFETY: the pair is of one chain, as `exchange` gave it.
         unsafe { queue.store_link(before, first.as_ptr()) };
         assert!(queue.is_drained());
-        // SAFETY: one thread.
-        let at_stub = unsafe { queue.is_at_stub() };
-        assert!(!at_stub, "so this has to be asked, too");
         assert_eq!(pop(&queue), Some((0, 0)));
         assert_eq!(pop(&queue), Some((1, 0)));
         assert_eq!(pop(&queue), None);
-        // SAFETY: one thread.
-        assert!(unsafe { queue.is_at_stub() });
     }
 
     /// It holds no address of itself, so it may move while it is drained or not.

@@ -1,7 +1,7 @@
 //! Flows against plain lists, over generated operations on one thread: exact order of everything.
 
 use super::{
-    Chain, Dir, Domain, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, QUEUE_BOUND, Reader, Ticket, WorkerSeat, sync,
+    Chain, Dir, Domain, FlowId, Flows, FlowsOwner, PostSeat, QUEUE_BOUND, Reader, Ticket, WorkerSeat, sync,
     testing::{Herd, Item, Member},
 };
 use arrayvec::ArrayVec;
@@ -17,8 +17,8 @@ enum Op {
     Insert,
     Retire(u32),
     Poll,
-    /// A flow, a direction, how much room is asked, and how much of it is used.
-    Push(u32, Dir, u32, u32),
+    /// A flow, a direction, and how many.
+    Push(u32, Dir, u32),
     Wake(u32, Dir),
     Post(u32),
     Fire,
@@ -37,8 +37,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Insert),
         1 => (0..FLOWS).prop_map(Op::Retire),
         3 => Just(Op::Poll),
-        4 => (0..FLOWS, dir.clone(), 0..8_u32, 0..8_u32).prop_map(|(f, d, w, n)| Op::Push(f, d, w, n)),
-        1 => (0..FLOWS, dir.clone(), 0..700_u32).prop_map(|(f, d, w)| Op::Push(f, d, w, w)),
+        4 => (0..FLOWS, dir.clone(), 0..8_u32).prop_map(|(f, d, n)| Op::Push(f, d, n)),
+        1 => (0..FLOWS, dir.clone(), 0..700_u32).prop_map(|(f, d, n)| Op::Push(f, d, n)),
         1 => (0..FLOWS, dir).prop_map(|(f, d)| Op::Wake(f, d)),
         1 => (0..FLOWS).prop_map(Op::Post),
         1 => Just(Op::Fire),
@@ -116,7 +116,7 @@ impl Pair {
             Op::Insert => self.insert(),
             Op::Retire(id) => self.retire(id),
             Op::Poll => self.poll(),
-            Op::Push(id, dir, want, used) => self.push(id, dir, want, used),
+            Op::Push(id, dir, len) => self.push(id, dir, len),
             Op::Wake(id, dir) => self.wake(id, dir),
             Op::Post(id) => self.post(id),
             Op::Fire => self.fire(),
@@ -174,22 +174,22 @@ impl Pair {
         }
     }
 
-    fn push(&mut self, id: u32, dir: Dir, want: u32, used: u32) {
+    fn push(&mut self, id: u32, dir: Dir, len: u32) {
         let Some(flow) = self.flows.get(&self.reader, FlowId(id)) else {
             return assert!(self.peers.get(&id).is_none_or(|peer| peer.retired));
         };
         let side = &mut self.peers.get_mut(&id).unwrap().sides[dir as usize];
-        let credits = flow.offer(&self.reader, dir, want);
-        assert_eq!(credits.granted(), want.min(QUEUE_BOUND - u32::try_from(side.queued.len()).unwrap()));
-        let used = used.min(credits.granted());
+        let fits = len.min(QUEUE_BOUND - u32::try_from(side.queued.len()).unwrap());
         let mut chain = Chain::new();
-        for _ in 0..used {
-            self.number += 1;
-            chain.push_back(self.herd.item(id, self.number));
-            side.queued.push_back(self.number);
+        (0..len).for_each(|n| chain.push_back(self.herd.item(id, self.number + n)));
+        let mut rest = flow.push(&self.reader, dir, chain, &self.flows);
+        assert_eq!(rest.len(), len - fits);
+        for n in fits..len {
+            assert_eq!(rest.pop_front().unwrap().value(), (id, self.number + n));
         }
-        credits.push(chain, &self.flows);
-        if used > 0 {
+        side.queued.extend(self.number..self.number + fits);
+        self.number += len;
+        if fits > 0 {
             self.schedule(id, dir);
         }
     }
@@ -234,34 +234,44 @@ impl Pair {
         // Places that are taken stay as they are.
         let mut chunk = ArrayVec::<Item, CHUNK>::new();
         (width..CHUNK).for_each(|_| chunk.push(self.herd.item(u32::MAX, 0)));
-        let end = claim.pop_into(&mut chunk);
-        chunk.drain(..CHUNK - width);
+        // The packets of the dead: dropped.
+        while peer.retired && claim.unstage().is_some() {
+            side.staged.pop_front().unwrap();
+        }
         let n = width.min(side.queued.len());
         let popped: Vec<_> = side.queued.drain(..n).collect();
-        assert!(chunk.iter().map(|item| item.value()).eq(popped.iter().map(|n| (id, *n))));
-        assert_eq!(end == PopEnd::Empty, side.queued.is_empty());
-        if stage && !peer.retired {
+        let mut ticket = None;
+        let left = if stage && !peer.retired {
+            claim.pop_into(&mut chunk);
+            chunk.drain(..CHUNK - width);
+            assert!(chunk.iter().map(|item| item.value()).eq(popped.iter().map(|n| (id, *n))));
             chunk.drain(..).for_each(|item| claim.stage(item));
             side.staged.extend(popped);
-        } else if peer.retired {
-            // The packets of the dead: dropped.
-            while claim.unstage().is_some() {
-                side.staged.pop_front().unwrap();
-            }
-            assert!(side.staged.is_empty());
-        } else if !chunk.is_empty() {
-            let ticket = claim.take_ticket();
+            let left = claim.idle(&self.reader, |_| false);
+            assert_eq!(left.is_some(), !side.queued.is_empty());
+            left
+        } else {
+            let left = claim.serve(&mut chunk, |mut claim, items| {
+                let came = items[CHUNK - width..].iter().map(|item| item.value());
+                assert!(came.eq(popped.iter().map(|n| (id, *n))));
+                ticket = (n > 0 && !peer.retired).then(|| claim.take_ticket());
+            });
+            chunk.drain(..CHUNK - width);
+            assert!(chunk.iter().map(|item| item.value()).eq(popped.iter().map(|n| (id, *n))));
+            assert_eq!(left.is_some(), !side.queued.is_empty() || !side.staged.is_empty());
+            left
+        };
+        if let Some(ticket) = ticket {
             self.serial += 1;
             side.tickets.push_back(self.serial);
             self.held.push(Held { serial: self.serial, flow: id, ticket, chunk });
         }
         let other = worker + 1;
-        if end == PopEnd::Empty {
-            assert!(claim.idle(&self.reader, |_| false).is_none());
-            side.scheduled = false;
-        } else {
+        if let Some(claim) = left {
             claim.again(&self.flows, other);
             self.ready[other % WORKERS].push_back((id, dir));
+        } else {
+            side.scheduled = false;
         }
     }
 

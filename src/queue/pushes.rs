@@ -18,8 +18,8 @@ const WORKERS: usize = 8;
 /// Pushes of one burst. First [`Flows::prefetch`] each flow, then [`Self::find`] it, then [`Self::push`]: each of the three waits for
 /// the cache misses of the one before, so a burst's run side by side.
 ///
-/// A push costs three atomic operations: credit, exchange, state. The directions that were idle are put on their workers' ready
-/// lists by [`Self::wake`] (or at the drop), with one exchange a worker.
+/// A push costs one atomic operation. The directions that were idle are put on their workers' ready lists by [`Self::wake`] (or at the
+/// drop), with one exchange a worker.
 pub struct Pushes<'r, T: Linked + 'static, B: Send + Sync + 'static> {
     flows: &'r Flows<T, B>,
     reader: &'r Reader,
@@ -57,19 +57,20 @@ impl<'r, T: Linked + 'static, B: Send + Sync + 'static> Pushes<'r, T, B> {
         Some(Found { flow, flows: self.flows, id })
     }
 
-    /// Takes room for up to `want` elements in `dir`, as [`Flow::offer`] does, and pushes the chain that `chain` makes for as many as
-    /// there is room. Never waits. Of a longer chain than that the newest elements are dropped.
+    /// Pushes to `dir` as many elements of `chain` as there is room for, oldest first, and returns the others: all of them in a flow
+    /// that is retired. Never waits.
     ///
     /// # Panics
     /// If `to` was found in another table.
     #[inline]
-    pub fn push(&mut self, to: &Found<'r, T, B>, dir: Dir, want: u32, chain: impl FnOnce(u32) -> Chain<T>) {
+    #[must_use = "what did not fit is to be counted"]
+    pub fn push(&mut self, to: &Found<'r, T, B>, dir: Dir, chain: Chain<T>) -> Chain<T> {
         assert!(core::ptr::eq(to.flows, self.flows), "a flow is used with its own table");
-        let credits = to.flow.offer(self.reader, dir, want);
-        let chain = chain(credits.granted());
-        if let Some(scheduled) = credits.link(chain) {
+        let (rest, scheduled) = to.flow.append(dir, chain);
+        if let Some(scheduled) = scheduled {
             self.gather(scheduled, self.flows.lists().home(to.id));
         }
+        rest
     }
 
     /// Puts what was idle on the ready lists.

@@ -1,14 +1,14 @@
 use super::super::testing::{Herd, Item};
 use super::{Dir, FlowId, Flows, Pushes, WORKERS};
-use crate::queue::{Chain, Domain, Flow, PopEnd, QUEUE_BOUND, Reader, WorkerSeat, sync::Arc};
+use crate::queue::{Chain, Domain, QUEUE_BOUND, WorkerSeat, sync::Arc};
 use arrayvec::ArrayVec;
 
 const DIRS: [Dir; 2] = Dir::ALL;
 
-/// A chain of as many as there is room for, numbered on.
-fn chain(herd: &Herd, flow: u32, next: &mut u32, granted: u32) -> Chain<Item> {
+/// A chain of so many, numbered on.
+fn chain(herd: &Herd, flow: u32, next: &mut u32, len: u32) -> Chain<Item> {
     let mut chain = Chain::new();
-    for _ in 0..granted {
+    for _ in 0..len {
         chain.push_back(herd.item(flow, *next));
         *next += 1;
     }
@@ -16,14 +16,13 @@ fn chain(herd: &Herd, flow: u32, next: &mut u32, granted: u32) -> Chain<Item> {
 }
 
 /// Takes all that a worker's list has: flow, direction and how many came.
-fn serve(seat: &mut WorkerSeat<Item, ()>, reader: &Reader) -> Vec<(u32, Dir, usize)> {
+fn serve(seat: &mut WorkerSeat<Item, ()>) -> Vec<(u32, Dir, usize)> {
     let mut served = Vec::new();
-    while let Some(mut claim) = seat.next() {
+    while let Some(claim) = seat.next() {
         let mut items = ArrayVec::<Item, 64>::new();
-        let end = claim.pop_into(&mut items);
-        assert_eq!(end, PopEnd::Empty);
-        served.push((claim.id().0, claim.dir(), items.len()));
-        assert!(claim.idle(reader, |_: &Flow<_, _>| false).is_none());
+        let (id, dir) = (claim.id().0, claim.dir());
+        assert!(claim.serve(&mut items, |_, _| ()).is_none());
+        served.push((id, dir, items.len()));
     }
     served
 }
@@ -45,7 +44,7 @@ fn each_direction_comes_to_its_home_worker_once() {
                     let dir = DIRS[(id as usize + round) % 2];
                     let flow = pushes.find(FlowId(id), dir).unwrap();
                     assert_eq!(flow.flow().id(), FlowId(id));
-                    pushes.push(&flow, dir, 3, |granted| chain(&herd, id, &mut next, granted));
+                    assert!(pushes.push(&flow, dir, chain(&herd, id, &mut next, 3)).is_empty());
                 }
             }
             if round == 1 {
@@ -53,7 +52,7 @@ fn each_direction_comes_to_its_home_worker_once() {
                 assert_eq!(format!("{pushes:?}"), "Pushes { woken: 0, .. }");
             }
             drop(pushes);
-            let served: Vec<_> = seats.iter_mut().map(|seat| serve(seat, &reader)).collect();
+            let served: Vec<_> = seats.iter_mut().map(serve).collect();
             for (worker, served) in served.iter().enumerate() {
                 let expected = (0..64).filter(|id| *id as usize % workers == worker);
                 let mut served = served.clone();
@@ -74,25 +73,26 @@ fn no_more_is_pushed_than_there_is_room_for() {
     let mut pushes = Pushes::new(&reader, &flows);
     let flow = pushes.find(id, Dir::Egress).unwrap();
     let mut next = 0;
-    let mut room = Vec::new();
-    for want in [1000, 20, 20, 1] {
-        pushes.push(&flow, Dir::Egress, want, |granted| {
-            room.push(granted);
-            chain(&herd, 0, &mut next, granted)
-        });
+    let mut rests = Vec::new();
+    for len in [1000, 20, 20, 1] {
+        let first = next;
+        let mut rest = pushes.push(&flow, Dir::Egress, chain(&herd, 0, &mut next, len));
+        rests.push(rest.len());
+        let newest: Vec<_> = core::iter::from_fn(|| rest.pop_front()).map(|item| item.value().1).collect();
+        assert!(
+            newest.into_iter().eq((first..next).skip((len - rests.last().unwrap()) as usize)),
+            "the newest, in order"
+        );
     }
-    assert_eq!(room, [1000, 20, 4, 0]);
+    assert_eq!(rests, [0, 0, 16, 1]);
     assert_eq!(flow.flow().queued(Dir::Egress), QUEUE_BOUND);
-    // What is not used goes back.
-    pushes.push(&flow, Dir::Ingress, 9, |_| chain(&herd, 0, &mut next, 2));
-    pushes.push(&flow, Dir::Ingress, 9, |_| Chain::new());
+    assert!(pushes.push(&flow, Dir::Ingress, chain(&herd, 0, &mut next, 2)).is_empty());
+    assert!(pushes.push(&flow, Dir::Ingress, Chain::new()).is_empty());
     assert_eq!(flow.flow().queued(Dir::Ingress), 2);
     assert!(owner.retire(id));
     assert!(pushes.find(id, Dir::Egress).is_none());
-    pushes.push(&flow, Dir::Ingress, 9, |granted| {
-        assert_eq!(granted, 0, "a flow that is retired takes nothing");
-        Chain::new()
-    });
+    let rest = pushes.push(&flow, Dir::Ingress, chain(&herd, 0, &mut next, 9));
+    assert_eq!(rest.len(), 9, "a flow that is retired takes nothing");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_flow_of_another_table_is_refused() {
     let reader = domain.register().unwrap();
     let flow = Pushes::new(&reader, &one.0).find(FlowId(0), Dir::Egress).unwrap();
     let flows: &Arc<_> = &other.0;
-    Pushes::new(&reader, flows).push(&flow, Dir::Egress, 1, |_| Chain::new());
+    let _ = Pushes::new(&reader, flows).push(&flow, Dir::Egress, Chain::new());
 }
 
 #[test]

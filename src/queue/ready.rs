@@ -3,10 +3,10 @@
 use super::{
     chain::Chain,
     claim::Claim,
-    flow::{Dir, Direction, Flow, FlowId, IDLE},
+    flow::{Dir, Direction, Flow, FlowId},
     flows::Flows,
     linked::{Link, Linked},
-    mpsc::{Apart, Mpsc, Pop},
+    mpsc::{Mpsc, Pop},
     published::{Domain, Reader},
     sync::{Arc, Mutex, Ordering::AcqRel},
 };
@@ -15,7 +15,7 @@ use crossbeam_utils::CachePadded;
 use std::sync::{PoisonError, Weak};
 
 /// One worker's list, on cache lines of its own.
-type ReadyList<T, B> = CachePadded<Mpsc<Scheduled<T, B>, Apart>>;
+type ReadyList<T, B> = CachePadded<Mpsc<Scheduled<T, B>>>;
 
 /// The lists, shared by all flows of a table. They outlive each of the flows.
 pub(super) struct Lists<T: Linked, B> {
@@ -24,7 +24,7 @@ pub(super) struct Lists<T: Linked, B> {
     /// One a worker. Who holds a direction's schedule: push, the worker's seat: pop.
     ready: Box<[ReadyList<T, B>]>,
     /// Who set a flow's `posted`: push, the post seat: pop.
-    pub(super) posted: CachePadded<Mpsc<Posted<T, B>, Apart>>,
+    pub(super) posted: CachePadded<Mpsc<Posted<T, B>>>,
     /// Whether the seats are gone, so that no claim may come back by [`Self::save`].
     closed: Mutex<bool>,
 }
@@ -33,8 +33,8 @@ impl<T: Linked, B> Lists<T, B> {
     pub(super) fn new(workers: usize, domain: Weak<Domain>) -> Self {
         Self {
             domain,
-            ready: (0..workers.max(1)).map(|_| CachePadded::new(Mpsc::apart())).collect(),
-            posted: CachePadded::new(Mpsc::apart()),
+            ready: (0..workers.max(1)).map(|_| CachePadded::new(Mpsc::new())).collect(),
+            posted: CachePadded::new(Mpsc::new()),
             closed: Mutex::new(false),
         }
     }
@@ -147,7 +147,7 @@ impl<T: Linked + 'static, B: Send + Sync + 'static> Lists<T, B> {
 /// A direction that is scheduled: the right to put it on one list, or to make one claim of it.
 ///
 /// # Invariants
-/// The flow is alive, the direction's state is scheduled, and there is no other value of this type, nor a claim, of it.
+/// The flow is alive, the direction is scheduled, and there is no other value of this type, nor a claim, of it.
 pub(super) struct Scheduled<T: Linked, B> {
     pub(super) flow: NonNull<Flow<T, B>>,
     pub(super) dir: Dir,
@@ -161,12 +161,10 @@ impl<T: Linked, B> Scheduled<T, B> {
         Self { flow, dir }
     }
 
-    /// Sets the state to idle.
+    /// Makes the direction idle, whatever is queued.
     fn forget(self) {
         // SAFETY: the flow is alive (invariant).
-        let direction = unsafe { self.flow.as_ref() }.direction(self.dir);
-        // Release and Acquire: keep the chain of swaps.
-        direction.state.swap(IDLE, AcqRel);
+        unsafe { self.flow.as_ref() }.direction(self.dir).intake.forget();
     }
 }
 

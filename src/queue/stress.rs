@@ -1,7 +1,7 @@
 //! Real threads: two producers, two workers, a timer and an owner who removes and makes flows all the while.
 
 use super::{
-    Chain, Dir, Domain, FlowId, Flows, FlowsOwner, PopEnd, PostSeat, Reader, Ticket, WorkerSeat, sync,
+    Chain, Dir, Domain, FlowId, Flows, FlowsOwner, PostSeat, Reader, Ticket, WorkerSeat, sync,
     testing::{Herd, Item, Member},
 };
 use arrayvec::ArrayVec;
@@ -59,15 +59,15 @@ fn produce(world: &World, producer: u32, mut reader: Reader) {
         let mut pushed = 0;
         if let Some(flow) = world.flows.get(&reader, FlowId(dice.roll(FLOWS))) {
             let dir = Dir::ALL[dice.roll(2) as usize];
-            let credits = flow.offer(&reader, dir, 1 + dice.roll(8));
-            pushed = credits.granted();
             let mut chain = Chain::new();
-            for _ in 0..pushed {
+            for _ in 0..=dice.roll(8) {
                 number += 1;
                 chain.push_back(world.herd.item(producer, number));
             }
+            let all = chain.len();
+            let rest = flow.push(&reader, dir, chain, &world.flows);
+            pushed = all - rest.len();
             world.pushed.fetch_add(pushed as usize, Relaxed);
-            credits.push(chain, &world.flows);
             flow.post(&reader, &world.flows);
         }
         reader.quiescent();
@@ -88,7 +88,7 @@ fn work(world: &World, mut seat: WorkerSeat<Item, Body>, mut reader: Reader) {
     while !world.stop.load(SeqCst) || !held.is_empty() {
         let before = held.len();
         held = held.into_iter().filter_map(|held| release(world, held)).collect();
-        let took = take(world, &mut seat, &reader, &mut held);
+        let took = take(world, &mut seat, &mut held);
         reader.quiescent();
         if !took && held.len() == before {
             thread::yield_now();
@@ -96,30 +96,26 @@ fn work(world: &World, mut seat: WorkerSeat<Item, Body>, mut reader: Reader) {
     }
 }
 
-fn take(world: &World, seat: &mut WorkerSeat<Item, Body>, reader: &Reader, held: &mut ArrayVec<Held, 8>) -> bool {
+fn take(world: &World, seat: &mut WorkerSeat<Item, Body>, held: &mut ArrayVec<Held, 8>) -> bool {
     if held.is_full() {
         return false;
     }
     let Some(mut claim) = seat.next() else {
         return false;
     };
-    let mut chunk = ArrayVec::new();
-    let end = claim.pop_into(&mut chunk);
     if claim.is_retired() {
-        world.gone.fetch_add(chunk.len(), Relaxed);
-        chunk.clear();
+        let mut gone = ArrayVec::<_, 8>::new();
+        claim.pop_into(&mut gone);
+        world.gone.fetch_add(gone.len(), Relaxed);
     }
-    if !chunk.is_empty() {
-        held.push((claim.take_ticket(), chunk));
-    }
-    let other = seat.index() + 1;
-    match end {
-        PopEnd::Empty => {
-            if let Some(claim) = claim.idle(reader, |_| false) {
-                claim.again(seat.flows(), other);
-            }
-        }
-        PopEnd::More | PopEnd::HalfDone => claim.again(seat.flows(), other),
+    let mut chunk = ArrayVec::new();
+    let mut ticket = None;
+    let left = claim.serve(&mut chunk, |mut claim, items| {
+        ticket = (!items.is_empty()).then(|| claim.take_ticket());
+    });
+    held.extend(ticket.map(|ticket| (ticket, chunk)));
+    if let Some(claim) = left {
+        claim.again(seat.flows(), seat.index() + 1);
     }
     true
 }

@@ -24,7 +24,7 @@ impl Turn {
     /// Takes the next ticket. The claim's holder alone calls it.
     #[inline]
     pub(super) fn take(&self) -> u32 {
-        // Relaxed: the schedule state hands this word from claim to claim.
+        // Relaxed: the queue's word hands this one from claim to claim.
         let ticket = self.next.load(Relaxed);
         // Relaxed: any value seen is one that was served, so this errs on the safe side.
         let outstanding = ticket.wrapping_sub(self.serving.load(Relaxed));

@@ -15,7 +15,7 @@ use crate::queue::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// counts as zero.
 ///
 /// All atomics here are Relaxed. `nonce` is written by the egress owner alone and `replay` and `sent_lastminute` by the
-/// holder of the ingress turn alone; what passes the ownership on (the schedule state, the turn) makes the writes
+/// holder of the ingress turn alone; what passes the ownership on (the queue's word, the turn) makes the writes
 /// visible to the next owner. `dead` and `no_send` only ever go from false to true and carry no other data: who reads
 /// the old value is a packet that came just before. That a keypair is not freed under a reader is the grace period's work.
 ///

@@ -17,7 +17,7 @@ pub fn measure(figures: &mut Figures) {
         "queue.bytes_per_peer",
         queues as f64,
         format!(
-            "both directions, by size_of: queue, credit, schedule state, tickets, ready link, and the list of what waits for a session; \
+            "both directions, by size_of: queue, tickets, ready link, and the list of what waits for a session; \
              they lie in the peer itself (Flow: {} bytes, of which the peer has {})",
             size_of::<Flow<Mbuf, Peer>>(),
             size_of::<Peer>()

@@ -86,14 +86,10 @@ impl<I: Produce> Pusher<'_, I> {
         // The notes are in this core's cache, as they are when a packet has been classified.
         fence(SeqCst);
         let began = Instant::now();
-        let mut packets = burst.drain(..);
-        for _ in 0..BURST / self.chain {
-            self.end.push(self.peer, &mut packets, self.chain);
-            self.peer = (self.peer + 1) % PEERS;
-        }
-        drop(packets);
+        self.end.push(self.peer, burst.drain(..), self.chain);
         self.spent += began.elapsed().saturating_sub(self.look);
         self.end.rest();
+        self.peer = (self.peer + BURST / self.chain) % PEERS;
         self.left -= BURST;
         true
     }

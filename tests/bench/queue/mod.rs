@@ -51,7 +51,10 @@ pub fn measure(figures: &mut Figures) {
         figures.add(
             format!("queue.partial_add_share{suffix}"),
             partial,
-            format!("visits of a peer that met a packet whose producer had not linked it yet, of all: {how}, chains of 32; counted"),
+            format!(
+                "visits of a peer that was announced and had nothing to take yet, since a producer was not done, of all: {how}, chains of 32; \
+                 counted"
+            ),
         );
     }
 }
@@ -67,15 +70,12 @@ fn report(figures: &mut Figures, rounds: &[Round], chain: usize, suffix: &str, h
     figures.add(
         format!("queue.push.chain{chain}.ns{suffix}"),
         of(|r| r.ours.push),
-        format!(
-            "a packet, of {} peers in turn: credit, links, exchange, schedule state, ready list; {how}",
-            shapes::PEERS
-        ),
+        format!("a packet, of {} peers in turn: looked up, linked, exchanged, ready list; {how}", shapes::PEERS),
     );
     figures.add(
         format!("queue.pop.chain{chain}.ns{suffix}"),
         of(|r| r.ours.pop),
-        "a packet: ready list, claim, pop, ticket and its turn, back to idle, and the first look at what the producer noted beside \
+        "a packet: ready list, claim, pop with ticket and back to idle, the turn, and the first look at what the producer noted beside \
          the link",
     );
     if chain != 32 {

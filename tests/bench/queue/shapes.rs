@@ -11,7 +11,7 @@ use culvert::queue::sync::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     spin_loop,
 };
-use culvert::queue::{Boxed, Chain, Dir, Domain, FlowId, Flows, FlowsOwner, PopEnd, Reader, WorkerSeat};
+use culvert::queue::{Boxed, Chain, Dir, Domain, FlowId, Flows, FlowsOwner, Pushes, Reader, WorkerSeat};
 
 /// Peers that are served in turn.
 pub const PEERS: usize = 64;
@@ -19,6 +19,10 @@ pub const PEERS: usize = 64;
 const BOUND: u32 = culvert::queue::QUEUE_BOUND;
 /// Packets that a producer has at once, as an I/O core has after `rx_burst`.
 pub const BURST: usize = 32;
+/// The peers that a burst's chains go to.
+fn peers(first: usize, chain: usize) -> impl Iterator<Item = usize> {
+    (first..first + BURST / chain).map(|peer| peer % PEERS)
+}
 /// Packets that a consumer takes from one peer at once, as a worker does.
 const CHUNK: usize = 64;
 /// Places of a consumer: it goes on to the next peer while it has less than [`BURST`].
@@ -27,8 +31,8 @@ pub const PLACES: usize = BURST + CHUNK;
 /// What a core that pushes has.
 pub trait Produce: Send {
     type Packet: Send;
-    /// Pushes `count` packets from the front of `burst` to a peer; there is room.
-    fn push(&mut self, peer: usize, burst: &mut Drain<'_, Self::Packet, BURST>, count: usize);
+    /// Pushes a burst in chains of `chain` to as many peers, from `peer` on; there is room.
+    fn push(&mut self, peer: usize, burst: Drain<'_, Self::Packet, BURST>, chain: usize);
     /// Writes a packet's notes, which lie beside its link, as the stages before the queue do.
     fn note(&self, packet: &mut Self::Packet, note: u64);
     /// Between two bursts.
@@ -42,7 +46,7 @@ pub trait Consume: Send {
     fn pop(&mut self, out: &mut ArrayVec<Self::Packet, PLACES>) -> bool;
     /// Reads a packet's notes, as the stage behind the queue does at once.
     fn noted(&self, packet: &Self::Packet) -> u64;
-    /// Visits of a peer, and how many of them met a packet that was not linked yet.
+    /// Visits of a peer that had something, and how many of them met a packet that could not be taken yet.
     fn partial(&self) -> (u64, u64);
     /// Between two turns.
     fn rest(&mut self) {}
@@ -72,7 +76,7 @@ pub struct OurConsumer {
     _owner: FlowsOwner<Boxed<Notes>, ()>,
 }
 
-/// culvert's own: credit, chain, exchange, schedule state and ready list; claim, ticket and the way back to idle.
+/// culvert's own, as the gateway drives it: a burst's flows, chains, and wake-ups together; claim, ticket and the way back to idle.
 pub fn ours(packets: u32) -> Way<OurProducer, OurConsumer> {
     let domain = Domain::new(3);
     let (flows, mut seats, _, mut owner) = Flows::new(PEERS as u32, 1, std::sync::Arc::clone(&domain));
@@ -89,15 +93,16 @@ pub fn ours(packets: u32) -> Way<OurProducer, OurConsumer> {
 impl Produce for OurProducer {
     type Packet = Boxed<Notes>;
 
-    fn push(&mut self, peer: usize, burst: &mut Drain<'_, Self::Packet, BURST>, count: usize) {
-        let flow = self.flows.get(&self.reader, FlowId(peer as u32)).unwrap();
-        let credits = flow.offer(&self.reader, Dir::Egress, count as u32);
-        assert_eq!(credits.granted(), count as u32);
-        let mut chain = Chain::new();
-        for packet in burst.take(count) {
-            chain.push_back(packet);
+    fn push(&mut self, peer: usize, mut burst: Drain<'_, Self::Packet, BURST>, chain: usize) {
+        let to = || peers(peer, chain).map(|peer| FlowId(peer as u32));
+        let mut pushes = Pushes::new(&self.reader, &self.flows);
+        to().for_each(|id| self.flows.prefetch(id));
+        let found: ArrayVec<_, BURST> = to().map(|id| pushes.find(id, Dir::Egress).unwrap()).collect();
+        for flow in &found {
+            let mut packets = Chain::new();
+            burst.by_ref().take(chain).for_each(|packet| packets.push_back(packet));
+            assert!(pushes.push(flow, Dir::Egress, packets).is_empty());
         }
-        credits.push(chain, &self.flows);
     }
 
     fn note(&self, packet: &mut Self::Packet, note: u64) {
@@ -113,23 +118,17 @@ impl Consume for OurConsumer {
     type Packet = Boxed<Notes>;
 
     fn pop(&mut self, out: &mut ArrayVec<Self::Packet, PLACES>) -> bool {
-        let Some(mut claim) = self.seat.next() else { return false };
+        let Some(claim) = self.seat.next() else { return false };
         let before = out.len();
-        let end = claim.pop_into(out);
-        let ticket = (out.len() > before).then(|| claim.take_ticket());
-        self.visits += 1;
-        match end {
-            PopEnd::Empty => {
-                if let Some(claim) = claim.idle(&self.reader, |_| false) {
-                    claim.again(self.seat.flows(), 0);
-                }
-            }
-            PopEnd::More => claim.again(self.seat.flows(), 0),
-            PopEnd::HalfDone => {
-                self.partial += 1;
-                claim.again(self.seat.flows(), 0);
-            }
+        let mut ticket = None;
+        let left = claim.serve(out, |mut claim, packets| {
+            ticket = (packets.len() > before).then(|| claim.take_ticket());
+        });
+        if let Some(claim) = left {
+            claim.again(self.seat.flows(), 0);
         }
+        self.visits += 1;
+        self.partial += u64::from(out.len() == before && !out.is_full());
         if let Some(ticket) = ticket {
             assert!(ticket.is_turn());
             ticket.pass();
@@ -305,10 +304,12 @@ pub fn kernel(packets: u32) -> Way<End<KernelQueue>, End<KernelQueue>> {
 impl Produce for End<KernelQueue> {
     type Packet = u32;
 
-    fn push(&mut self, peer: usize, burst: &mut Drain<'_, u32, BURST>, count: usize) {
-        let queue = &self.table.peers[peer];
-        for packet in burst.take(count) {
-            assert!(self.table.push(queue, packet));
+    fn push(&mut self, peer: usize, mut burst: Drain<'_, u32, BURST>, chain: usize) {
+        for peer in peers(peer, chain) {
+            let queue = &self.table.peers[peer];
+            for packet in burst.by_ref().take(chain) {
+                assert!(self.table.push(queue, packet));
+            }
         }
     }
 
@@ -416,8 +417,10 @@ pub fn rings(packets: u32) -> Way<End<Ring>, End<Ring>> {
 impl Produce for End<Ring> {
     type Packet = u32;
 
-    fn push(&mut self, peer: usize, burst: &mut Drain<'_, u32, BURST>, count: usize) {
-        assert!(self.table.peers[peer].push(burst.take(count)));
+    fn push(&mut self, peer: usize, mut burst: Drain<'_, u32, BURST>, chain: usize) {
+        for peer in peers(peer, chain) {
+            assert!(self.table.peers[peer].push(burst.by_ref().take(chain)));
+        }
     }
 
     fn note(&self, packet: &mut u32, note: u64) {
