@@ -52,7 +52,12 @@ impl Nic {
     pub(super) fn all(system: &System) -> Vec<Self> {
         let devices = system.names(DEVICES);
         let devices = devices.iter().filter_map(|address| Self::read(system, address));
-        devices.filter(|nic| nic.class >> 8 == 0x02).collect()
+        devices.filter(Self::is_for_networks).collect()
+    }
+
+    /// Whether it is a network device at all.
+    pub(super) fn is_for_networks(&self) -> bool {
+        self.class >> 8 == 0x02
     }
 
     /// How people find it: `0000:3b:00.0 (8086:1572, eth1)`.
@@ -96,7 +101,8 @@ impl Login {
                 all.push(Self { interface: interface.clone(), below: below(system, interface), what });
             }
         };
-        let client = system.ssh_connection.as_deref().and_then(|value| value.split(['%', ' ']).next()?.parse().ok());
+        let client = system.ssh_connection();
+        let client = client.as_deref().and_then(|value| value.split(['%', ' ']).next()?.parse().ok());
         if let Some(client) = client {
             let matching = routes.iter().filter(|route| route.leads_to(client));
             add(matching.max_by_key(|route| route.len), format!("the SSH session from {client}"));

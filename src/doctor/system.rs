@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct System {
     root: PathBuf,
     /// `$SSH_CONNECTION`: the client's address and port, then ours.
-    pub(super) ssh_connection: Option<String>,
+    ssh_connection: Option<String>,
     /// The cores that this process may run on.
     pub(super) machine: Machine,
     pub(super) dpdk: Option<Dpdk>,
@@ -56,6 +56,26 @@ impl System {
     pub fn with_ssh_connection(mut self, value: &str) -> Self {
         self.ssh_connection = Some(value.into());
         self
+    }
+
+    /// `$SSH_CONNECTION` of this process, else of the nearest above it that has one: sudo takes it away.
+    pub(super) fn ssh_connection(&self) -> Option<String> {
+        let mut process = "self".to_owned();
+        let mut found = self.ssh_connection.clone();
+        while found.is_none() {
+            process = self.field(&format!("/proc/{process}/status"), "PPid").filter(|parent| parent != "0")?;
+            let environment = std::fs::read(self.at(format!("/proc/{process}/environ"))).unwrap_or_default();
+            let values = environment.split(|byte| *byte == 0);
+            let mut values =
+                values.filter_map(|entry| std::str::from_utf8(entry).ok()?.strip_prefix("SSH_CONNECTION="));
+            found = values.find(|value| !value.is_empty()).map(str::to_owned);
+        }
+        found
+    }
+
+    /// Whether somebody answers on a Unix socket.
+    pub(super) fn answers(&self, socket: &Path) -> bool {
+        std::os::unix::net::UnixStream::connect(self.at(socket)).is_ok()
     }
 
     /// Where `path` of the machine lies.

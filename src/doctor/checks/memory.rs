@@ -76,7 +76,7 @@ fn huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
     let system = subject.system;
     // DPDK takes its memory on the node of the thread that starts it, the control core's.
     let home = subject.config.map_or(0, |config| system.node_of_core(config.cores.control));
-    let need = subject.need_mib(true);
+    let need = subject.need_mib(true).filter(|_| !subject.gateway_runs);
     let nodes: Vec<(usize, Vec<Pages>)> =
         system.nodes().into_iter().map(|node| (node, Pages::of_node(system, node))).collect();
     if nodes.iter().all(|(_, pages)| pages.is_empty()) {
@@ -85,7 +85,10 @@ fn huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let finding = |(node, pages): &(usize, Vec<Pages>)| {
         let free = Pages::free_mib(pages);
-        let found = format!("{free} MiB free");
+        let found = match subject.gateway_runs {
+            true => format!("{free} MiB free beside what the running gateway has"),
+            false => format!("{free} MiB free"),
+        };
         let finding = match need {
             _ if *node != home => Finding::ok(found),
             Some(need) if free < need => {
@@ -97,7 +100,7 @@ fn huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
             }
             Some(need) => Finding::ok(format!("{found}, {need} MiB are needed")),
             // As much as setup.sh reserves: enough for two ports.
-            None if free == 0 => more(Finding::warning(found), pages, 512),
+            None if free == 0 && !subject.gateway_runs => more(Finding::warning(found), pages, 512),
             None => Finding::ok(found),
         };
         finding.about(format!("node {node}"))
@@ -118,6 +121,9 @@ fn more(finding: Finding, pages: &[Pages], lack_mib: u64) -> Finding {
 
 fn memory(subject: &Subject<'_>) -> Vec<Finding> {
     let system = subject.system;
+    if subject.gateway_runs {
+        return vec![Finding::not_applicable("the running gateway has its own")];
+    }
     let (Some(huge), Some(need)) = (subject.need_mib(true), subject.need_mib(false)) else {
         return vec![Finding::not_applicable("without a configuration nobody knows the need")];
     };

@@ -64,6 +64,8 @@ pub(super) struct Subject<'a> {
     /// The configured ports; NICs as they are now.
     ports: Vec<(&'a Port, Place)>,
     logins: Vec<Login>,
+    /// Whether a gateway of this configuration runs, and so has taken what it needs.
+    gateway_runs: bool,
 }
 
 /// Where a port's device is.
@@ -89,7 +91,9 @@ impl<'a> Subject<'a> {
             }
         };
         let ports = config.into_iter().flat_map(|config| &config.ports).map(|port| (port, place(port)));
-        Self { system, configuration, config, ports: ports.collect(), logins: Login::all(system) }
+        let ports = ports.collect();
+        let gateway_runs = config.is_some_and(|config| system.answers(&config.control.socket));
+        Self { system, configuration, config, ports, logins: Login::all(system), gateway_runs }
     }
 
     /// The ports on NICs.

@@ -34,8 +34,10 @@ pub(super) static PORT_RIGHTS: Check = Check {
 fn port_device(subject: &Subject<'_>) -> Vec<Finding> {
     let finding = |(port, place): &(&crate::config::Port, Place)| {
         let finding = match place {
-            Place::Nowhere => Finding::fail("there is no device at that PCI address")
-                .mend(Mend::command("dpdk-devbind.py --status-dev net   (lists the NICs with their addresses)")),
+            Place::Nowhere => Finding::fail("there is no device at that PCI address").mend(lists_nics()),
+            Place::Nic(nic) if !nic.is_for_networks() => {
+                Finding::fail(format!("{} is no network device", nic.shown())).mend(lists_nics())
+            }
             Place::Nic(nic) => nic_driver(subject, nic),
             Place::Virtual { name, interface: None } => Finding::ok(format!("{name}, a virtual device")),
             Place::Virtual { interface: Some(interface), .. } => {
@@ -49,6 +51,10 @@ fn port_device(subject: &Subject<'_>) -> Vec<Finding> {
         finding.about(name_of(port))
     };
     each_or(subject.ports.iter().map(finding), "no port is configured")
+}
+
+fn lists_nics() -> Mend {
+    Mend::command("dpdk-devbind.py --status-dev net   (lists the NICs with their addresses)")
 }
 
 fn nic_driver(subject: &Subject<'_>, nic: &Nic) -> Finding {

@@ -101,6 +101,9 @@ pub(super) static CASES: &[Case] = &[
     case("huge-pages", "", |t| { t.remove("sys/devices/system/node"); }, Warning, "this kernel has none",
         &["Boot a kernel with CONFIG_HUGETLBFS, as Debian's is"]),
 
+    case("huge-pages", "node 0", |t| { t.file(FREE, "0"); t.run_gateway(); }, Ok, "0 MiB free beside what the running gateway has", &[]),
+
+    case("memory", "", |t| { t.file(FREE, "0"); t.run_gateway(); }, NotApplicable, "the running gateway has its own", &[]),
     case("memory", "", |_| {}, NotApplicable, "packets are in huge pages", &[]),
     case("memory", "", |t| { t.file(FREE, "0"); }, Ok, "8000 MiB available, 500 MiB are needed", &[]),
     case("memory", "", |t| { t.file(FREE, "0").edit("proc/meminfo", "8192000", "409600"); }, Fail, "400 MiB available, 500 MiB are needed",
@@ -156,6 +159,8 @@ pub(super) static CASES: &[Case] = &[
         &["Name another NIC: this one carries the login session, and must never be bound"]),
     case("port-device", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "0000:ff:00.0"); }, Fail, "there is no device at that PCI address",
         &["dpdk-devbind.py --status-dev net   (lists the NICs with their addresses)"]),
+    case("port-device", "port wan", |t| { t.file("sys/bus/pci/devices/0000:3b:00.0/class", "0x010802"); }, Fail,
+        "0000:3b:00.0 (8086:1572) is no network device", &["dpdk-devbind.py --status-dev net   (lists the NICs with their addresses)"]),
     case("port-device", "port wan", on_af_packet, Ok, "the kernel's interface eth2 is there", &[]),
     case("port-device", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "net_null0"); }, Ok, "net_null0, a virtual device", &[]),
     case("port-device", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "net_af_packet0,iface=eth9"); }, Fail, "the kernel has no interface eth9",

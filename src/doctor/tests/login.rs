@@ -46,6 +46,19 @@ fn what_is_below_a_bridge_or_vlan_is_guarded() {
 }
 
 #[test]
+fn a_session_is_found_behind_sudo() {
+    let mut tree = Tree::healthy();
+    tree.ssh = None;
+    tree.file("proc/self/status", "Name:\tculvert\nPPid:\t70\n").file("proc/70/status", "Name:\tsudo\nPPid:\t60\n");
+    tree.file("proc/70/environ", "A=1\0SSH_CONNECTION=\0")
+        .file("proc/60/environ", "B=2\0SSH_CONNECTION=198.51.100.9 1 192.0.2.5 22\0");
+    tree.file("proc/60/status", "PPid:\t1\n");
+    assert_eq!(logins(&tree), ["the SSH session from 198.51.100.9 eth0 [\"eth0\"]"]);
+    tree.remove("proc/60/environ").file("proc/1/status", "PPid:\t0\n");
+    assert_eq!(logins(&tree), ["the default route eth0 [\"eth0\"]"]);
+}
+
+#[test]
 fn nonsense_in_the_tables_is_passed_over() {
     let mut tree = Tree::healthy();
     tree.ssh = Some("nonsense");

@@ -5,6 +5,7 @@ use super::super::{Dpdk, System};
 use crate::config::Config;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 /// The key of RFC 7748's Alice; what is shown anywhere of it is a fault.
@@ -39,6 +40,8 @@ pub(crate) struct Tree {
     folder: tempfile::TempDir,
     pub(crate) ssh: Option<&'static str>,
     pub(crate) dpdk: Option<Dpdk>,
+    /// The control socket of a gateway that runs.
+    gateway: Option<UnixListener>,
 }
 
 /// What the packet memory of [`CONFIG`] comes to in these tests.
@@ -54,7 +57,8 @@ impl Tree {
             drivers: "/usr/lib/dpdk/pmds-23.0".into(),
             need_mib,
         };
-        Self { folder: tempfile::tempdir().unwrap(), ssh: Some("198.51.100.7 5000 192.0.2.5 22"), dpdk: Some(dpdk) }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, ssh: Some("198.51.100.7 5000 192.0.2.5 22"), dpdk: Some(dpdk), gateway: None }
     }
 
     pub(crate) fn healthy() -> Self {
@@ -172,6 +176,11 @@ impl Tree {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         self
+    }
+
+    /// Has a gateway run.
+    pub(crate) fn run_gateway(&mut self) {
+        self.gateway = Some(UnixListener::bind(self.at("run/culvert/culvert.sock")).unwrap());
     }
 
     /// Replaces text in a file.
