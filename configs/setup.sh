@@ -66,6 +66,9 @@ optional_package() {
 test_tools() {
     # For one live test.
     optional_package tshark
+    # The shell on a screen, and the manual page.
+    optional_package tmux
+    optional_package groff groff-base
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked

@@ -40,6 +40,9 @@ pub mod control;
 pub mod config;
 
 #[cfg(not(loom))]
+pub mod api;
+
+#[cfg(not(loom))]
 pub mod cli;
 
 #[cfg(all(not(loom), feature = "dpdk"))]

@@ -62,10 +62,11 @@ control: wire frame queue aead noise session route peer shared
 dpdk: wire frame queue
 config: wire control
 fwd: wire frame queue dpdk shared
-cli: config
+api:
+cli: config api doctor
 metrics: shared
 doctor: aead control dpdk config gateway
-gateway: wire frame queue aead noise session route peer shared datapath control dpdk config metrics
+gateway: api wire frame queue aead noise session route peer shared datapath control dpdk config metrics
 RULES
 
 # 5. Nothing that only its writer would understand, or that says where it was written.

@@ -2,13 +2,11 @@
 
 use clap::Parser;
 use culvert::config::{self, Config, ConfigError, Machine};
-use culvert::gateway::{Gateway, StartError};
+use culvert::gateway::{Gateway, StartError, logs};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// A WireGuard gateway on DPDK.
 #[derive(Debug, Parser)]
@@ -25,13 +23,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("CULVERT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    logs::init();
     match run(&arguments.config, arguments.key_log.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

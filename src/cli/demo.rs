@@ -60,8 +60,8 @@ impl<W: Write> Demo<'_, W> {
 
         let shown = gateway.wg(&["show", gateway.interface()])?;
         self.say(&shown)?;
-        for table in ["account", "drops", "ports", "pool"] {
-            let shown = gateway.culvert(&["show", table])?;
+        for table in ["account", "drops", "fwd stats all", "mempool"] {
+            let shown = gateway.culvert(&[&format!("show {table}")])?;
             self.say(&format!("{table}\n{shown}"))?;
         }
         let account = self.step("all packets accounted for, all pools full again", || gateway.settled())?;

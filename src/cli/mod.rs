@@ -1,57 +1,82 @@
-//! What `culvert` does: it asks a running gateway by its control socket, and prints the answer.
+//! What `culvert` does. One table of commands ([`table`]) and what comes from it: parser, completion, help, manual; the front ends that
+//! read lines (arguments, files, the shell); and how a gateway is asked and its answer shown.
+//!
+//! ```text
+//! arguments ─┐                                      ┌ Local: this process
+//! file ──────┼▶ line ▶ flags ▶ parse (table) ▶ front ┤
+//! shell ─────┘                                      └ Ask: api::Request ▶ control socket ▶ JSON ▶ render
+//! ```
 
+mod ask;
+mod batch;
+mod complete;
+mod config_check;
 mod demo;
+mod docs;
+mod flags;
+mod front;
+mod help;
 pub mod lab;
-mod show;
+mod line;
+mod parse;
+mod pattern;
+mod render;
+mod shell;
+mod table;
+mod testpmd;
 
+pub use ask::{AskError, ask};
 pub use demo::demo;
-pub use show::{Table, print};
 
-use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use front::{Outcome, Output, Settings};
+use line::Line;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-/// How long a gateway may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Nobody listens.
-    #[error("{}: {error}. Is culvertd running, and is this its [control] socket?", path.display())]
-    NoGateway {
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The answer is none.
-    #[error("{}: the gateway's answer makes no sense: {why}", path.display())]
-    Answer {
-        /// Who answered.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+/// The program `culvert`: these arguments, without its own name. Main thread.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let terminal = std::io::stdout().is_terminal();
+    let bold = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let settings = Settings { bold, ..Settings::default() };
+    let mut output = Output { out: std::io::stdout(), err: std::io::stderr() };
+    let words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    ExitCode::from(begin(&mut output, words, &settings).code())
 }
 
-/// Asks the gateway behind `socket`; blocks for 5 s at most.
-///
-/// # Errors
-/// [`AskError`].
-pub fn ask(socket: &Path, request: &str) -> Result<Value, AskError> {
-    let no_gateway = |error| AskError::NoGateway { path: socket.to_owned(), error };
-    let mut stream = UnixStream::connect(socket).map_err(no_gateway)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(no_gateway)?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(no_gateway)?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(no_gateway)?;
-    let answer = |why: String| AskError::Answer { path: socket.to_owned(), why };
-    let value: Value = serde_json::from_str(&line).map_err(|e| answer(e.to_string()))?;
-    match value.get("error").and_then(Value::as_str) {
-        Some(error) => Err(answer(error.to_owned())),
-        None => Ok(value),
+fn begin(output: &mut Output<std::io::Stdout, std::io::Stderr>, words: Vec<String>, settings: &Settings) -> Outcome {
+    // Flags of the program; those of the command are among them, and do no harm twice.
+    let (rest, flags) = match flags::take(words.clone(), settings.clone()) {
+        Ok(taken) => taken,
+        Err(why) => return output.fail(settings, Outcome::Usage, &why),
+    };
+    if flags.version {
+        println!("culvert {}", env!("CARGO_PKG_VERSION"));
+        return Outcome::Done;
+    }
+    if let Some(file) = &flags.file {
+        if !rest.is_empty() {
+            return output.fail(settings, Outcome::Usage, "a command, or a file of commands, not both");
+        }
+        return batch::file(output, file, &flags);
+    }
+    if rest.is_empty() {
+        if flags.help {
+            print!("{}", help::overview());
+            return Outcome::Done;
+        }
+        // Whoever types gets a shell.
+        let typed = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        return if typed { shell::shell(output, &flags) } else { batch::file(output, "-", &flags) };
+    }
+    // One word with blanks in it is a line.
+    let line = match &rest[..] {
+        [one] if one.contains(char::is_whitespace) => Line::parse(one),
+        _ => Line::of_arguments(words),
+    };
+    match line {
+        Ok(line) => output.run(line, &flags, &Arc::default()),
+        Err(why) => output.fail(&flags, Outcome::Usage, &why),
     }
 }

@@ -152,6 +152,8 @@ pub struct PortQueues {
 pub struct Port {
     inner: Arc<PortInner>,
     info: PortInfo,
+    /// RX and TX queues that it runs with.
+    queues: (u16, u16),
 }
 
 /// # Invariants
@@ -261,7 +263,7 @@ impl Port {
         };
         let info = PortInfo::read(id, &device)
             .map_err(|errno| inner.error(PortFailure::Step { step: "rte_eth_dev_info_get", errno, log: Vec::new() }))?;
-        Ok(Self { inner: Arc::new(inner), info })
+        Ok(Self { inner: Arc::new(inner), info, queues: (0, 0) })
     }
 
     /// The name in the configuration.
@@ -282,6 +284,11 @@ impl Port {
     /// What it can do.
     pub fn info(&self) -> &PortInfo {
         &self.info
+    }
+
+    /// How many RX and TX queues it was last configured with.
+    pub fn queues(&self) -> (u16, u16) {
+        self.queues
     }
 
     /// The MAC address.
@@ -309,6 +316,7 @@ impl Port {
         // SAFETY: the port is configured and its queues are set up.
         inner.step("rte_eth_dev_start", |port| unsafe { dpdk_sys::rte_eth_dev_start(port) })?;
         inner.started = true;
+        self.queues = (options.rx_queues, options.tx_queues);
 
         // INVARIANT: no handle of an earlier call is left, as `get_mut` found, and the port is started.
         let (rx, tx) = (0..options.rx_queues, 0..options.tx_queues);
@@ -415,6 +423,28 @@ impl Port {
             }
         };
         self.inner.step("rte_eth_promiscuous", call).map(drop)
+    }
+
+    /// Whether packets for other MAC addresses are received too (`rte_eth_promiscuous_get`).
+    ///
+    /// # Errors
+    /// [`PortFailure::Step`].
+    pub fn is_promiscuous(&self) -> Result<bool, PortError> {
+        // SAFETY: the port is open.
+        let state =
+            self.inner.step("rte_eth_promiscuous_get", |port| unsafe { dpdk_sys::rte_eth_promiscuous_get(port) });
+        state.map(|state| state == 1)
+    }
+
+    /// Whether all multicast is received (`rte_eth_allmulticast_get`).
+    ///
+    /// # Errors
+    /// [`PortFailure::Step`].
+    pub fn is_allmulticast(&self) -> Result<bool, PortError> {
+        // SAFETY: the port is open.
+        let state =
+            self.inner.step("rte_eth_allmulticast_get", |port| unsafe { dpdk_sys::rte_eth_allmulticast_get(port) });
+        state.map(|state| state == 1)
     }
 
     /// Whether multicast is received that nobody joined (NDP's solicited-node groups need it on NICs that filter).

@@ -1,6 +1,8 @@
 //! Assembles a gateway: configuration → EAL → ports → pool → tables → peers → threads; and takes it down in reverse.
 
+mod desk;
 mod error;
+pub mod logs;
 mod plan;
 mod report;
 mod socket;
@@ -20,6 +22,7 @@ use crate::control::uapi::UapiServer;
 use crate::datapath::Stop;
 use crate::dpdk::{Eal, Pool, Port};
 use crate::queue::sync::Arc;
+use desk::{Baselines, Desk};
 use plan::Plan;
 use socket::ControlSocket;
 use std::path::Path;
@@ -42,7 +45,7 @@ pub struct Gateway {
     threads: Threads,
     report: Arc<Report>,
     /// Closed after the threads gave their queues back.
-    ports: Vec<Port>,
+    ports: Arc<Vec<Port>>,
     _eal: Eal,
 }
 
@@ -93,8 +96,22 @@ impl Gateway {
         let report = Arc::new(Report::new(&tables, &pool));
         let starter =
             Starter { config, plan: &plan, eal: &eal, tables: &tables, stop: &stop, report: &report, backend };
-        let socket = ControlSocket::bind(&config.control.socket, Arc::clone(&report))?;
-        let queues = layout.lines(&plan, config);
+        let queues = layout.rows(&plan, config);
+        let ports = Arc::new(ports);
+        let desk = Desk {
+            report: Arc::clone(&report),
+            ports: Arc::clone(&ports),
+            shared: Arc::clone(&tables.shared),
+            context: Arc::clone(&tables.context),
+            interfaces: tables.interfaces.clone(),
+            domain: Arc::clone(&tables.domain),
+            cores: config.cores.clone(),
+            queues: queues.clone(),
+            backend,
+            eal: eal.clone(),
+            baselines: Baselines::default(),
+        };
+        let socket = ControlSocket::bind(&config.control.socket, desk)?;
         let threads = starter.start(seats, layout)?;
         report.facts(config, &eal, &ports, &queues);
         tracing::info!("{}", cipher_fact(backend));

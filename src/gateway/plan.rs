@@ -10,7 +10,7 @@ use crate::shared::MOST_PORTS;
 /// Mbufs that each thread's cache may hold.
 const CACHE: u32 = 256;
 /// Descriptors of a queue.
-const DESCRIPTORS: u16 = 1024;
+pub(super) const DESCRIPTORS: u16 = 1024;
 /// Mbufs for what is queued, staged and under way inside, beside rings and caches.
 const INSIDE: u32 = 16_384;
 /// MiB for everything but the pool: rings, ports, DPDK itself.
@@ -150,20 +150,34 @@ impl Plan {
     }
 }
 
+/// What a data core polls and sends by: `wan/0` is queue 0 of port `wan`.
+#[derive(Clone, Debug)]
+pub(super) struct QueueRow {
+    pub(super) core: usize,
+    pub(super) rx: Vec<String>,
+    pub(super) tx: Vec<String>,
+}
+
+impl std::fmt::Display for QueueRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rx = if self.rx.is_empty() { "none".to_owned() } else { self.rx.join(" ") };
+        write!(f, "core {}: rx {rx}, tx {}", self.core, self.tx.join(" "))
+    }
+}
+
 impl Layout {
-    /// What each data core polls and sends by, a line each: `core 1: rx wan/0 lan/0, tx wan/0 lan/0`.
-    pub(super) fn lines(&self, plan: &Plan, config: &Config) -> Vec<String> {
+    /// What each data core polls and sends by.
+    pub(super) fn rows(&self, plan: &Plan, config: &Config) -> Vec<QueueRow> {
         let name = |port: usize| config.ports.get(port).map_or("?", |p| p.name.as_str());
         let line = |(core, queues): (&usize, &CoreQueues)| {
-            let rx = queues.rx.iter().map(|(port, queue)| format!(" {}/{}", name(usize::from(*port)), queue.id().0));
+            let rx = queues.rx.iter().map(|(port, queue)| format!("{}/{}", name(usize::from(*port)), queue.id().0));
             let tx = queues.tx.iter().enumerate().map(|(port, way)| match way {
-                WayOut::Own(queue) | WayOut::Shared(queue, _) => format!(" {}/{}", name(port), queue.id().0),
+                WayOut::Own(queue) | WayOut::Shared(queue, _) => format!("{}/{}", name(port), queue.id().0),
                 WayOut::Of(owner) => {
-                    format!(" {} by core {}", name(port), plan.cores.get(*owner).copied().unwrap_or(0))
+                    format!("{} by core {}", name(port), plan.cores.get(*owner).copied().unwrap_or(0))
                 }
             });
-            let (rx, tx) = (rx.collect::<String>(), tx.collect::<String>());
-            format!("core {core}: rx{}, tx{tx}", if rx.is_empty() { " none" } else { &rx })
+            QueueRow { core: *core, rx: rx.collect(), tx: tx.collect() }
         };
         plan.cores.iter().zip(&self.cores).map(line).collect()
     }

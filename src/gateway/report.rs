@@ -1,11 +1,12 @@
 //! What people are told: the fact lines of the start, the account while it runs, and the farewell.
 
+use super::plan::QueueRow;
 use super::tables::Tables;
 use crate::config::Config;
 use crate::dpdk::{self, Eal, Pool, Port};
 use crate::peer::Tally;
 use crate::queue::sync::Arc;
-use crate::shared::{Account, Counters, Shared, Stage};
+use crate::shared::{Account, Counters, DropReason, Shared, Stage};
 use crossbeam_utils::CachePadded;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -54,31 +55,85 @@ impl Report {
         account.queued() == 0 && account.control_queued() == 0
     }
 
-    /// Everything that is counted, for `culvert show`.
+    /// How many were dropped for a reason, on all threads.
+    pub(super) fn dropped(&self, reason: DropReason) -> u64 {
+        let (data, control) = (lock(&self.data), lock(&self.control));
+        data.iter().chain(control.iter()).map(|c| c.dropped(reason)).sum()
+    }
+
+    /// Packets that came in and went out by a port.
+    pub(super) fn packets_of(&self, port: usize) -> (u64, u64) {
+        let (data, control) = (lock(&self.data), lock(&self.control));
+        let sum = |of: fn(&Counters) -> &[Tally]| -> u64 {
+            data.iter().chain(control.iter()).filter_map(|c| of(c).get(port)).map(Tally::get).sum()
+        };
+        (sum(|c| &c.rx), sum(|c| &c.tx))
+    }
+
+    /// Diffie-Hellman calculations of all handshake threads.
+    pub(super) fn curve_operations(&self) -> u64 {
+        lock(&self.control).iter().map(|c| c.curve_operations.get()).sum()
+    }
+
+    /// The packet pool itself.
+    pub(super) fn pool_handle(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Everything that is counted, for `culvert show report`.
     pub fn json(&self) -> Value {
         let account = self.account();
-        let reasons = |drops: &[(crate::shared::DropReason, u64)]| -> Value {
+        let reasons = |drops: &[(DropReason, u64)]| -> Value {
             drops.iter().map(|(r, n)| (r.name().to_owned(), json!({ "packets": n, "hint": r.hint() }))).collect()
         };
         json!({
-            "account": {
-                "rx": account.rx,
-                "generated": account.generated,
-                "tx": account.tx,
-                "dropped": account.dropped(),
-                "to_control": account.to_control,
-                "queued": i64::try_from(account.queued()).unwrap_or(i64::MAX),
-                "control_queued": i64::try_from(account.control_queued()).unwrap_or(i64::MAX),
-                "staged": self.shared.staged.held(),
-            },
+            "account": self.account_json(),
             "drops": reasons(&account.drops),
             "control": reasons(&account.control_drops),
             "ports": self.ports(),
             "cores": self.cores(),
             "cycles": self.cycles(),
-            "handshakes": { "curve_operations": lock(&self.control).iter().map(|c| c.curve_operations.get()).sum::<u64>() },
-            "pool": { "size": self.pool.size(), "available": self.pool.available() },
+            "handshakes": { "curve_operations": self.curve_operations() },
+            "pool": self.pool(),
         })
+    }
+
+    /// Every packet by its door.
+    pub(super) fn account_json(&self) -> Value {
+        let account = self.account();
+        json!({
+            "rx": account.rx,
+            "generated": account.generated,
+            "tx": account.tx,
+            "dropped": account.dropped(),
+            "to_control": account.to_control,
+            "queued": i64::try_from(account.queued()).unwrap_or(i64::MAX),
+            "control_queued": i64::try_from(account.control_queued()).unwrap_or(i64::MAX),
+            "staged": self.shared.staged.held(),
+        })
+    }
+
+    /// A row a reason and side; `all`: those without packets too.
+    pub(super) fn drops(&self, all: bool) -> Value {
+        let row = |side: &str, list: &[SharedCounters], reason: DropReason| {
+            let packets: u64 = list.iter().map(|c| c.dropped(reason)).sum();
+            (packets > 0)
+                .then(|| json!({ "reason": reason.name(), "packets": packets, "where": side, "hint": reason.hint() }))
+        };
+        let (data, control) = (lock(&self.data), lock(&self.control));
+        let rows = DropReason::ALL.iter().flat_map(|reason| {
+            let there: Vec<Value> =
+                [row("data path", &data, *reason), row("control", &control, *reason)].into_iter().flatten().collect();
+            let none = json!({ "reason": reason.name(), "packets": 0, "where": null, "hint": reason.hint() });
+            if there.is_empty() && all { vec![none] } else { there }
+        });
+        rows.collect()
+    }
+
+    /// The packet pool.
+    pub(super) fn pool(&self) -> Value {
+        let pool = &self.pool;
+        json!({ "name": pool.name(), "size": pool.size(), "available": pool.available(), "data_room": pool.data_room() })
     }
 
     fn ports(&self) -> Value {
@@ -99,8 +154,21 @@ impl Report {
         self.shared.ports.iter().map(port).collect()
     }
 
-    fn cores(&self) -> Value {
-        let core = |c: &SharedCounters| json!({ "core": c.name, "turns": c.turns.get(), "busy": c.turns_busy.get() });
+    /// A row a data core. What needs its cycles is `null` unless they are recorded.
+    pub(super) fn cores(&self) -> Value {
+        let core = |c: &SharedCounters| {
+            let spent = Stage::ALL.map(|stage| c.cycles.spent(stage));
+            let (work, idle) = (spent.iter().map(|s| s.cycles).sum::<u64>(), c.cycles.idle());
+            let [rx, ..] = &spent;
+            json!({
+                "core": c.name,
+                "turns": c.turns.get(),
+                "busy": c.turns_busy.get(),
+                "busy_share": ratio(work, work + idle, 1000.0),
+                "a_burst": ratio(rx.packets, rx.units, 10.0),
+                "a_packet": ratio(work, rx.packets, 1.0),
+            })
+        };
         lock(&self.data).iter().map(core).collect()
     }
 
@@ -110,7 +178,7 @@ impl Report {
     }
 
     /// What was recorded: a row a core and stage.
-    fn cycles(&self) -> Value {
+    pub(super) fn cycles(&self) -> Value {
         let per = |all: u64, of: u64| if of == 0 { 0.0 } else { (all as f64 / of as f64 * 10.0).round() / 10.0 };
         let rows = |core: &SharedCounters| {
             let row = |stage: Stage| {
@@ -132,7 +200,7 @@ impl Report {
     }
 
     /// The fact lines of the start.
-    pub(super) fn facts(&self, config: &Config, eal: &Eal, ports: &[Port], queues: &[String]) {
+    pub(super) fn facts(&self, config: &Config, eal: &Eal, ports: &[Port], queues: &[QueueRow]) {
         let pages = if eal.has_huge_pages() { "huge pages" } else { "ordinary pages (slower: reserve huge pages)" };
         tracing::info!("{}, {pages}, {} mbufs", eal.version(), self.pool.size());
         for (port, c) in ports.iter().zip(&config.ports) {
@@ -189,6 +257,11 @@ impl Report {
         }
         good
     }
+}
+
+/// A quotient in steps of 1/`steps`; `None` of nothing.
+fn ratio(all: u64, of: u64, steps: f64) -> Option<f64> {
+    (of > 0).then(|| (all as f64 / of as f64 * steps).round() / steps)
 }
 
 fn register(list: &Mutex<Vec<SharedCounters>>, counters: SharedCounters) -> SharedCounters {

@@ -1,6 +1,10 @@
-//! The control socket: one line asks, one line of JSON answers, the connection closes. Who says nothing holds nobody up.
+//! The control socket: one line of JSON asks ([`crate::api`]), one answers, the connection closes. One thread serves all, and waits for none:
+//! who says nothing, or does not read, holds nobody up.
 
-use super::{Report, StartError};
+use super::StartError;
+use super::desk::Desk;
+use crate::api::{LONGEST_REQUEST, Request};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use std::collections::VecDeque;
@@ -13,11 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bytes of a request, at most.
-const LONGEST_REQUEST: usize = 256;
-/// Connections that have not asked yet, at most: one more costs the oldest of them its place.
-const WAITING: usize = 64;
-/// How long a client may take over a request or an answer.
+/// Connections at a time: one more costs the one that has been silent the longest its place.
+const MOST_CALLERS: usize = 64;
+/// How long a client may take over a request, and may let an answer wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After what may fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +37,7 @@ pub(super) struct ControlSocket {
 
 impl ControlSocket {
     /// Binds `path` (0660) and serves it. A socket that nobody answers on is replaced, a live one is not.
-    pub(super) fn bind(path: &Path, report: Arc<Report>) -> Result<Self, StartError> {
+    pub(super) fn bind(path: &Path, desk: Desk) -> Result<Self, StartError> {
         let error = |error: std::io::Error| StartError::ControlSocket { path: path.to_owned(), error };
         if UnixStream::connect(path).is_ok() {
             return Err(error(std::io::Error::other("another culvertd answers on it")));
@@ -55,11 +57,12 @@ impl ControlSocket {
         rustix::process::umask(before);
         let listener = listener.map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
+        let group = std::fs::symlink_metadata(path).ok().map(|there| there.gid());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("socket".into())
-            .spawn(move || serve(&listener, &stopped, &report))
+            .spawn(move || serve(&listener, &stopped, group, &desk))
             .map_err(error)?;
         Ok(Self { inode: inode(path), path: path.to_owned(), stop, thread: Some(thread) })
     }
@@ -83,24 +86,30 @@ fn inode(path: &Path) -> Option<u64> {
     std::fs::symlink_metadata(path).ok().map(|m| m.ino())
 }
 
-/// One that has connected, and did not ask all yet.
+/// One that has connected.
 struct Caller {
     stream: UnixStream,
+    /// What it asked so far.
     request: Vec<u8>,
+    /// What it has not read yet of its answer; `None`: it still asks.
+    answer: Option<(Vec<u8>, usize)>,
+    may_change: bool,
     deadline: Instant,
 }
 
-fn serve(listener: &UnixListener, stop: &AtomicBool, report: &Report) {
-    let mut callers = VecDeque::with_capacity(WAITING);
+fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &Desk) {
+    let mut callers = VecDeque::with_capacity(MOST_CALLERS);
     // Relaxed: as above.
     while !stop.load(Ordering::Relaxed) {
         wait(listener, &callers);
         match listener.accept() {
             Ok((stream, _)) => {
-                if callers.len() == WAITING {
+                if callers.len() == MOST_CALLERS {
                     callers.pop_front();
                 }
-                callers.push_back(Caller { stream, request: Vec::new(), deadline: Instant::now() + PATIENCE });
+                callers.extend(
+                    Caller::welcome(stream, group).inspect_err(|error| tracing::debug!("control socket: {error}")),
+                );
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
@@ -110,7 +119,7 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, report: &Report) {
             }
         }
         callers.retain_mut(|caller| {
-            caller.go_on(report).unwrap_or_else(|error| {
+            caller.go_on(desk).unwrap_or_else(|error| {
                 tracing::debug!("control socket: {error}");
                 false
             })
@@ -118,9 +127,10 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, report: &Report) {
     }
 }
 
-/// Until somebody connects or says something, or a tick is over.
+/// Until somebody connects, says something or reads on, or a tick is over.
 fn wait(listener: &UnixListener, callers: &VecDeque<Caller>) {
-    let mut fds: Vec<_> = callers.iter().map(|caller| PollFd::new(&caller.stream, PollFlags::IN)).collect();
+    let want = |caller: &Caller| if caller.answer.is_some() { PollFlags::OUT } else { PollFlags::IN };
+    let mut fds: Vec<_> = callers.iter().map(|caller| PollFd::new(&caller.stream, want(caller))).collect();
     fds.push(PollFd::new(listener, PollFlags::IN));
     if poll(&mut fds, Some(&TICK)).is_err() {
         std::thread::sleep(PAUSE);
@@ -128,40 +138,80 @@ fn wait(listener: &UnixListener, callers: &VecDeque<Caller>) {
 }
 
 impl Caller {
-    /// Takes what is there, and answers when the line is whole. Whether it stays: what drips holds its place for no longer than
-    /// [`PATIENCE`] in all.
-    fn go_on(&mut self, report: &Report) -> std::io::Result<bool> {
-        self.stream.set_nonblocking(true)?;
-        let mut byte = [0];
-        while self.request.len() < LONGEST_REQUEST {
-            match self.stream.read(&mut byte) {
-                Ok(0) => break,
-                Ok(_) if byte == *b"\n" => break,
-                Ok(_) => self.request.extend(byte),
+    /// Whom the socket's mode let connect may look. Root, this process's user and who has the socket's group for his own may change things.
+    fn welcome(stream: UnixStream, group: Option<u32>) -> std::io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let client = getsockopt(&stream, PeerCredentials)?;
+        let own = rustix::process::geteuid().as_raw();
+        let may_change = [0, own].contains(&client.uid()) || group == Some(client.gid());
+        Ok(Self { stream, request: Vec::new(), answer: None, may_change, deadline: Instant::now() + PATIENCE })
+    }
+
+    /// Goes on with it as far as it can without waiting. Whether it stays: what drips holds its place for no longer than [`PATIENCE`] in
+    /// all while it asks, and no longer than that without reading on while it is answered.
+    fn go_on(&mut self, desk: &Desk) -> std::io::Result<bool> {
+        if self.answer.is_none() {
+            if !self.hear()? {
+                return Ok(Instant::now() < self.deadline);
+            }
+            self.answer = Some((self.reply(desk), 0));
+            self.deadline = Instant::now() + PATIENCE;
+        }
+        let Some((answer, sent)) = &mut self.answer else { return Ok(false) };
+        while let Some(rest) = answer.get(*sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
+                    *sent += n;
+                    self.deadline = Instant::now() + PATIENCE;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Instant::now() < self.deadline),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        self.answer(report)?;
         Ok(false)
     }
 
-    fn answer(&mut self, report: &Report) -> std::io::Result<()> {
-        self.stream.set_nonblocking(false)?;
-        self.stream.set_write_timeout(Some(PATIENCE))?;
-        let request = String::from_utf8_lossy(&self.request);
-        let reply = match request.trim() {
-            "show" => report.json(),
-            "set record-core-cycles on" => record_core_cycles(report, true),
-            "set record-core-cycles off" => record_core_cycles(report, false),
-            other => serde_json::json!({ "error": format!("unknown request {other:?}") }),
-        };
-        self.stream.write_all(format!("{reply}\n").as_bytes())
+    /// Takes what is there. Whether the request is whole, or too long.
+    fn hear(&mut self) -> std::io::Result<bool> {
+        let mut bytes = [0; LONGEST_REQUEST];
+        while self.request.len() < LONGEST_REQUEST {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Ok(true),
+                Ok(n) => {
+                    let read = bytes.get(..n).unwrap_or_default();
+                    let end = read.iter().position(|byte| *byte == b'\n');
+                    self.request.extend(read.get(..end.unwrap_or(n)).unwrap_or_default());
+                    if end.is_some() {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
-}
 
-fn record_core_cycles(report: &Report, on: bool) -> serde_json::Value {
-    report.record_core_cycles(on);
-    serde_json::json!({ "record-core-cycles": if on { "on" } else { "off" } })
+    fn reply(&self, desk: &Desk) -> Vec<u8> {
+        let asked = serde_json::from_slice::<Request>(&self.request);
+        let answer = match asked {
+            _ if self.request.len() >= LONGEST_REQUEST => Err(format!("a request has {LONGEST_REQUEST} bytes at most")),
+            Err(error) => Err(format!("unknown request: {error}")),
+            Ok(request) if !self.may_change && !request.only_shows() => {
+                Err("only root, culvertd's user and processes of the socket's group may change things (sg GROUP -c …)"
+                    .to_owned())
+            }
+            Ok(request) => {
+                if !request.only_shows() {
+                    tracing::info!("control socket: {request:?}");
+                }
+                desk.answer(&request)
+            }
+        };
+        let answer = answer.unwrap_or_else(|why| serde_json::json!({ "error": why }));
+        format!("{answer}\n").into_bytes()
+    }
 }

@@ -47,7 +47,7 @@ pub(crate) fn start(lab: Lab, options: &Options, peers: &[Peer]) -> Bench {
     let gateway = Gateway::start(&lab, &programs(), options, peers).unwrap();
     let (program, socket) = (programs().culvert, lab.file("culvert.sock"));
     let words = [program.to_string_lossy(), "--socket".into(), socket.to_string_lossy()].map(String::from);
-    *WITNESS.lock().unwrap() = words.into_iter().chain(["show", "account", "--json"].map(String::from)).collect();
+    *WITNESS.lock().unwrap() = words.into_iter().chain(["show", "report", "--json"].map(String::from)).collect();
     Bench { gateway, lab }
 }
 

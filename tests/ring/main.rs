@@ -18,6 +18,7 @@ mod far;
 mod packets;
 mod rig;
 
+mod answers;
 mod churn;
 mod cycles;
 mod dos;

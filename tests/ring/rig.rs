@@ -40,11 +40,22 @@ pub struct Options {
     pub apart: bool,
     /// What its data cores do without work.
     pub idle: &'static str,
+    /// What its peers file says.
+    pub peers: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queues: 2, ring: 1024, mbufs: 16_383, max_peers: 256, apart: false, idle: "adaptive", vlans: [0; 2] }
+        Self {
+            queues: 2,
+            ring: 1024,
+            mbufs: 16_383,
+            max_peers: 256,
+            apart: false,
+            idle: "adaptive",
+            vlans: [0; 2],
+            peers: String::new(),
+        }
     }
 }
 
@@ -79,7 +90,8 @@ pub fn cores() -> [usize; 2] {
 
 /// A configuration of these ports, in a folder with a key.
 pub fn configuration(folder: &Path, options: &Options, ports: &str) -> Config {
-    let Options { mbufs, max_peers, apart, idle, .. } = options;
+    let Options { mbufs, max_peers, apart, idle, peers, .. } = options;
+    std::fs::write(folder.join("wg0.conf"), peers).unwrap();
     let key = folder.join("wg0.key");
     std::fs::write(&key, format!("{}\n", config::keys::to_base64(&SERVER_KEY))).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -102,6 +114,7 @@ mbufs = {mbufs}
 [[interface]]
 name = "wg0"
 private_key_file = "wg0.key"
+peers_file = "wg0.conf"
 max_peers = {max_peers}
 [control]
 socket = "{at}/culvert.sock"

@@ -5,6 +5,8 @@ use crate::client::Client;
 use crate::far::Seen;
 use crate::packets::{tag, tagged};
 use crate::rig::{HOST, HOST_MAC, Options, Rig, Source, lan_frame, uapi};
+use culvert::api::Request;
+use culvert::cli;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -23,7 +25,8 @@ fn ask(path: &Path, request: &[u8]) -> String {
 }
 
 fn shows(path: &Path) {
-    let json: serde_json::Value = serde_json::from_str(&ask(path, b"show\n")).expect("one line of JSON");
+    let json: serde_json::Value =
+        serde_json::from_str(&ask(path, b"{\"do\":\"show-account\"}\n")).expect("one line of JSON");
     assert!(json["account"]["rx"].as_u64().unwrap() > 0, "{json}");
 }
 
@@ -41,11 +44,16 @@ fn silent(path: &Path, count: usize, said: &[u8]) -> Vec<UnixStream> {
 /// Everything that a client of `culvert.sock` can do wrong.
 fn abuse(path: &Path) {
     shows(path);
-    for nonsense in
-        [&b"\n"[..], b"\xff\xfe\0\n", b"set=1\nreplace_peers=true\n\n", b"show me\n", &[b'a'; 255], b"get=1\n\n"]
-    {
+    for nonsense in [
+        &b"\n"[..],
+        b"\xff\xfe\0\n",
+        b"set=1\nreplace_peers=true\n\n",
+        b"show me\n",
+        b"{\"do\":\"fly\"}\n",
+        b"get=1\n\n",
+    ] {
         let stream = ask(path, nonsense);
-        assert!(nonsense.len() > 200 || stream.starts_with("{\"error\":\"unknown request"), "{stream}");
+        assert!(stream.starts_with("{\"error\":\"unknown request"), "{stream}");
     }
     // A line of a megabyte: an error, or the end, but nobody waits for the rest of it.
     let answer = ask(path, &vec![b'a'; 1 << 20]);
@@ -59,6 +67,27 @@ fn abuse(path: &Path) {
     }
     drop((half, idle));
     shows(path);
+}
+
+/// An answer that no buffer of the kernel holds waits for its reader, and for nobody else: each of these would have held all others up for
+/// two seconds.
+#[test]
+fn slow_readers_slow_only_themselves() {
+    let peers = 2000;
+    let rig = Rig::new(&Options { max_peers: peers, ..Options::default() });
+    let clients: Vec<_> =
+        (0..peers).map(|n| format!("public_key={n:064x}\nallowed_ip=10.8.{}.{}/32\n", n / 250, n % 250)).collect();
+    uapi(rig.folder.path(), &clients.concat());
+    let path = rig.folder.path().join("culvert.sock");
+    let question = b"{\"do\":\"show-peers\",\"sort\":\"rx\",\"limit\":10000}\n";
+    let slow = silent(&path, 20, question);
+    let answer = cli::ask(&path, &Request::ShowAccount).unwrap();
+    assert_eq!(answer["account"]["rx"], 0);
+    // Who reads at last gets it whole, or nothing more once it has been waited for long enough.
+    let whole = ask(&path, question);
+    assert!(whole.len() > 300_000 && whole.ends_with("}\n"), "{}", whole.len());
+    drop(slow);
+    rig.finish();
 }
 
 /// TESTING A26: an error or nothing, no change, and no packet is lost meanwhile.

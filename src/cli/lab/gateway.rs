@@ -105,7 +105,7 @@ pub struct Gateway {
     pool_at_start: u64,
 }
 
-/// The gateway's counters, as `culvert show account --json` gives them.
+/// The gateway's counters, as `culvert show report --json` gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Packets that came in by the ports.
@@ -133,12 +133,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// Reads the report of `culvert show account --json`.
+    /// Reads the report of `culvert show report --json`.
     ///
     /// # Errors
     /// A number is missing.
     pub fn parse(text: &str) -> Result<Self> {
-        let what = "culvert show account --json";
+        let what = "culvert show report --json";
         let report: Value = serde_json::from_str(text).what(what)?;
         let number = |pointer: &str| {
             let value = report.pointer(pointer).and_then(Value::as_i64);
@@ -244,7 +244,7 @@ impl Gateway {
     /// # Errors
     /// It does not answer.
     pub fn account(&self) -> Result<Account> {
-        Account::parse(&self.culvert(&["show", "account", "--json"])?)
+        Account::parse(&self.culvert(&["show", "report", "--json"])?)
     }
 
     /// Waits until nothing is under way inside: then both laws hold. Returns the counters.

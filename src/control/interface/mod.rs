@@ -97,6 +97,11 @@ impl<A: PacketPool> Interface<A> {
         let _cannot_fail_without_peers = self.apply(everything);
     }
 
+    /// How many peers there may be.
+    pub fn max_peers(&self) -> u32 {
+        self.max_peers
+    }
+
     /// How many peers there are.
     pub fn peers(&self) -> usize {
         self.context.directory.len_of(self.tunnel)

@@ -1,0 +1,179 @@
+//! What may be asked of a running gateway: the requests that go over its control socket, a line of JSON each. The gateway's
+//! `desk` answers every one of them, the CLI's command table says what words ask it.
+//!
+//! ```text
+//! {"do":"show-port-stats","port":"all"}    →    {"port_stats":[{"port":0,"name":"wan","rx_packets":…}]}
+//! ```
+//!
+//! An answer is one object. `{"error": "…"}` is the answer to what cannot be done.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a request, its newline included, at most.
+pub const LONGEST_REQUEST: usize = 4096;
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $kind:ident $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })?,)*) => {
+        /// One question or order.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+        pub enum Request {
+            $($(#[$doc])* $variant $({ $($(#[$field_doc])* $field: $type,)* })?,)*
+        }
+
+        impl Request {
+            /// Whether it only looks: then it changes nothing, not even what others are shown.
+            pub fn only_shows(&self) -> bool {
+                match self {
+                    $(Self::$variant { .. } => requests!(@ $kind),)*
+                }
+            }
+        }
+    };
+    (@ show) => { true };
+    (@ change) => { false };
+}
+
+requests! {
+    /// All that is counted, in one answer.
+    show ShowReport,
+    /// Every packet by the door it left by.
+    show ShowAccount,
+    /// Drops by reason.
+    show ShowDrops {
+        /// Those of which there are none too.
+        all: bool,
+    },
+    /// What each core does.
+    show ShowCores,
+    /// Cycles by core and stage.
+    show ShowCycles,
+    /// The packet pool.
+    show ShowMempool,
+    /// What memory is taken.
+    show ShowMemory,
+    /// The cipher backends.
+    show ShowCrypto,
+    /// How DPDK was started.
+    show ShowEal,
+    /// A line a port.
+    show ShowPortSummary {
+        /// A number, a name, or `all`.
+        port: String,
+    },
+    /// All about ports.
+    show ShowPortInfo {
+        /// As above.
+        port: String,
+    },
+    /// Ports' counters.
+    show ShowPortStats {
+        /// As above.
+        port: String,
+    },
+    /// Drivers' own counters.
+    show ShowPortXstats {
+        /// As above.
+        port: String,
+    },
+    /// Ports' counters are shown from 0 on.
+    change ClearPortStats {
+        /// As above.
+        port: String,
+    },
+    /// The same of drivers' own.
+    change ClearPortXstats {
+        /// As above.
+        port: String,
+    },
+    /// Whether packets for other MAC addresses are taken.
+    change SetPromisc {
+        /// As above.
+        port: String,
+        /// They are.
+        on: bool,
+    },
+    /// Queues and descriptors.
+    show ShowConfigRxtx,
+    /// Which core does what.
+    show ShowConfigCores,
+    /// Which core polls what.
+    show ShowConfigFwd,
+    /// What culvert received and sent.
+    show ShowFwdStats,
+    /// That is shown from 0 on.
+    change ClearFwdStats,
+    /// Interfaces.
+    show ShowInterface {
+        /// Only this one.
+        interface: Option<String>,
+    },
+    /// Some peers.
+    show ShowPeers {
+        /// Which first.
+        sort: PeerSort,
+        /// How many.
+        limit: Option<u32>,
+        /// Only those whose name, key, endpoint or allowed ips this regular expression fits.
+        matching: Option<String>,
+        /// Only those of this interface.
+        interface: Option<String>,
+    },
+    /// How many peers there are.
+    show ShowPeersSummary,
+    /// One peer.
+    show ShowPeer {
+        /// Its key or the beginning of that, its name, or an address behind it.
+        peer: String,
+        /// With sessions and findings.
+        detail: bool,
+    },
+    /// Where a packet would go.
+    show ShowLookup {
+        /// To this address.
+        address: String,
+    },
+    /// Handshakes in sum.
+    show ShowHandshakes,
+    /// What is logged from now on.
+    change SetLog {
+        /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+        level: String,
+    },
+    /// Whether data cores count their cycles.
+    change SetRecordCoreCycles {
+        /// They do.
+        on: bool,
+    },
+}
+
+/// By what peers are sorted; the most comes first, and names from a to z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerSort {
+    /// The latest handshake.
+    Handshake,
+    /// Bytes received.
+    Rx,
+    /// Bytes sent.
+    Tx,
+    /// Their names.
+    Name,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_line_of_json_and_back() {
+        let request = Request::SetRecordCoreCycles { on: true };
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(line, r#"{"do":"set-record-core-cycles","on":true}"#);
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        assert!(!request.only_shows() && Request::ShowDrops { all: true }.only_shows());
+        for wrong in ["", "show", "{}", r#"{"do":"fly"}"#, r#"{"do":"set-record-core-cycles"}"#] {
+            assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

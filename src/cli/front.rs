@@ -1,0 +1,225 @@
+//! What all front ends share: one line in, its output and outcome out.
+
+use super::ask::{AskError, ask};
+use super::complete::next;
+use super::help::{about, what_next};
+use super::line::Line;
+use super::render::{emphasis, render};
+use super::table::{Action, Answer, Command, grammar};
+use super::{flags, parse::Given};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often an interrupted wait is noticed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What flags say; a line of a file or the shell starts with those of the program.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// The gateway's socket.
+    pub(super) socket: PathBuf,
+    /// Answers as JSON.
+    pub(super) json: bool,
+    /// Again and again.
+    pub(super) watch: Option<Duration>,
+    /// A file of commands.
+    pub(super) file: Option<String>,
+    /// It ends at the first that fails.
+    pub(super) stop: bool,
+    /// Its commands are written.
+    pub(super) echo: bool,
+    /// Help is wanted.
+    pub(super) help: bool,
+    /// The version is wanted.
+    pub(super) version: bool,
+    /// Whether the output is a terminal that shows bold.
+    pub(super) bold: bool,
+    /// How deep files load files.
+    pub(super) depth: u8,
+    /// Which line of which file this is, as `FILE:LINE: `; empty outside of files.
+    pub(super) place: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/run/culvert/culvert.sock"),
+            json: false,
+            watch: None,
+            file: None,
+            stop: false,
+            echo: false,
+            help: false,
+            version: false,
+            bold: false,
+            depth: 0,
+            place: String::new(),
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    /// Well.
+    Done,
+    /// Well, and the shell ends.
+    Quit,
+    /// The gateway, or what the command did, refused.
+    Failed,
+    /// There is no such command.
+    Usage,
+    /// Nobody to ask.
+    NoGateway,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done | Self::Quit => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NoGateway => 3,
+        }
+    }
+
+    /// Whether it ended well.
+    pub(super) fn is_good(self) -> bool {
+        self.code() == 0
+    }
+}
+
+/// Why a command of this process did not end well: how, and in which words; without words it is only over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure(pub(super) Outcome, pub(super) String);
+
+impl From<std::io::Error> for Failure {
+    /// Who reads no more (`| head`) has had enough.
+    fn from(_: std::io::Error) -> Self {
+        Self(Outcome::Failed, String::new())
+    }
+}
+
+/// Where a front end writes.
+#[derive(Debug)]
+pub(super) struct Output<O, E> {
+    /// Answers.
+    pub(super) out: O,
+    /// What went wrong.
+    pub(super) err: E,
+}
+
+impl<O: Write, E: Write> Output<O, E> {
+    /// Does one line. `interrupted` ends a `--watch`.
+    pub(super) fn run(&mut self, line: Line, settings: &Settings, interrupted: &Arc<AtomicBool>) -> Outcome {
+        let Line { words, filters } = line;
+        let (words, settings) = match flags::take(words, settings.clone()) {
+            Ok(taken) => taken,
+            Err(why) => return self.fail(settings, Outcome::Usage, &why),
+        };
+        if words.is_empty() {
+            return Outcome::Done;
+        }
+        // `show ?` lists what may come next; in the shell the key alone does.
+        if let Some((mark, before)) = words.split_last()
+            && mark == "?"
+        {
+            return match next(before) {
+                Ok((nexts, complete)) => self.write(&what_next(&nexts, complete), Outcome::Done),
+                Err(mistake) => self.fail(&settings, Outcome::Usage, &mistake.to_string()),
+            };
+        }
+        let line = Line { words, filters };
+        let (command, given) = match grammar().parse(&line.words) {
+            Ok(found) => found,
+            Err(mistake) => return self.fail(&settings, Outcome::Usage, &mistake.to_string()),
+        };
+        if settings.help {
+            return self.write(&about(command), Outcome::Done);
+        }
+        let Some(period) = settings.watch else { return self.once(command, &given, &line, &settings) };
+        // Relaxed, here and below: a signal's time is anyone's guess, and no memory hangs on it.
+        interrupted.store(false, Ordering::Relaxed);
+        loop {
+            let began = Instant::now();
+            if settings.bold {
+                let _gone = self.write("\x1b[H\x1b[2J", Outcome::Done);
+            }
+            let outcome = self.once(command, &given, &line, &settings);
+            if outcome != Outcome::Done {
+                return outcome;
+            }
+            while began.elapsed() < period && !interrupted.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK.min(period.saturating_sub(began.elapsed())));
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                return Outcome::Done;
+            }
+        }
+    }
+
+    fn once(&mut self, command: &Command, given: &Given, line: &Line, settings: &Settings) -> Outcome {
+        let (text, outcome) = match command.action {
+            // What says much as it goes along is not held back.
+            Action::Local(run) if line.filters.is_empty() => {
+                let ended = run(given, settings, &mut self.out);
+                return self.ended(settings, ended);
+            }
+            Action::Local(run) => {
+                let mut text = Vec::new();
+                let ended = run(given, settings, &mut text);
+                (String::from_utf8_lossy(&text).into_owned(), self.ended(settings, ended))
+            }
+            Action::Ask(request, shown) => match ask(&settings.socket, &request(given)) {
+                Ok(answer) => (text_of(&answer, shown, settings), Outcome::Done),
+                Err(error) => {
+                    let none = matches!(error, AskError::NoGateway { .. });
+                    let outcome = if none { Outcome::NoGateway } else { Outcome::Failed };
+                    return self.fail(settings, outcome, &error.to_string());
+                }
+            },
+        };
+        let text = if line.filters.is_empty() { text } else { line.filter(&text) };
+        self.write(&text, outcome)
+    }
+
+    fn ended(&mut self, settings: &Settings, ended: Result<(), Failure>) -> Outcome {
+        match ended {
+            Ok(()) => Outcome::Done,
+            Err(Failure(outcome, why)) if why.is_empty() => outcome,
+            Err(Failure(outcome, why)) => self.fail(settings, outcome, &why),
+        }
+    }
+
+    fn write(&mut self, text: &str, outcome: Outcome) -> Outcome {
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        if written.is_ok() { outcome } else { Outcome::Failed }
+    }
+
+    /// Says what went wrong.
+    pub(super) fn fail(&mut self, settings: &Settings, outcome: Outcome, why: &str) -> Outcome {
+        let why = format!("{}{why}", settings.place);
+        let _nobody_reads = if settings.json {
+            writeln!(self.err, "{}", json!({ "error": why }))
+        } else {
+            writeln!(self.err, "{}{why}", emphasis("culvert: ", settings.bold))
+        };
+        outcome
+    }
+}
+
+fn text_of(answer: &Value, shown: Answer, settings: &Settings) -> String {
+    if settings.json {
+        return format!("{answer}\n");
+    }
+    match shown {
+        Answer::Parts(parts, _) => render(answer, parts, settings.bold),
+        Answer::Text(text, _) => text(answer),
+        Answer::Silent(_) => String::new(),
+    }
+}

@@ -1,0 +1,189 @@
+//! What cores, queues and pools do, and why packets were dropped.
+
+use super::{Action, Answer, Command, Section};
+use crate::api::Request;
+use crate::cli::render::{Column, Unit, column, one, rows};
+
+const DROPS: &[Column] = &[
+    column("reason", "reason", Unit::Text),
+    column("packets", "packets", Unit::Count),
+    column("where", "where", Unit::Text),
+    column("hint", "hint", Unit::Text),
+];
+
+const CYCLES: &[Column] = &[
+    column("core", "core", Unit::Text),
+    column("stage", "stage", Unit::Text),
+    column("cycles", "cycles", Unit::Count),
+    column("packets", "packets", Unit::Count),
+    column("units", "units", Unit::Count),
+    column("a_packet", "cycles/packet", Unit::Count),
+    column("a_unit", "packets/unit", Unit::Count),
+];
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        usage: "show account",
+        section: Section::Health,
+        help: "every packet by the door it left by",
+        more: "rx + generated = tx + dropped + to control + queued, always; queued is what is under way.",
+        action: Action::Ask(
+            |_| Request::ShowAccount,
+            Answer::Parts(
+                &[one(
+                    "account",
+                    &[
+                        column("rx", "rx", Unit::Count),
+                        column("generated", "generated", Unit::Count),
+                        column("tx", "tx", Unit::Count),
+                        column("dropped", "dropped", Unit::Count),
+                        column("to_control", "to control", Unit::Count),
+                        column("queued", "queued", Unit::Count),
+                        column("control_queued", "queued for control threads", Unit::Count),
+                        column("staged", "waiting for a session or neighbour", Unit::Count),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show drops [all]",
+        section: Section::Health,
+        help: "packets that went no further, by reason, and what mends it",
+        more: "With `all` the reasons that dropped nothing too.",
+        action: Action::Ask(
+            |given| Request::ShowDrops { all: given.has("all") },
+            Answer::Parts(&[rows("drops", DROPS).or("No packet was dropped.")], &[]),
+        ),
+    },
+    Command {
+        usage: "show cores",
+        section: Section::Health,
+        help: "what each data core does: turns, work, packets a burst",
+        more: "`set record-core-cycles on` adds what the columns after `busy turns` need: the share of cycles that did work, packets a \
+               received burst, and cycles a packet.",
+        action: Action::Ask(
+            |_| Request::ShowCores,
+            Answer::Parts(
+                &[rows(
+                    "cores",
+                    &[
+                        column("core", "core", Unit::Text),
+                        column("turns", "turns", Unit::Count),
+                        column("busy", "busy turns", Unit::Count),
+                        column("busy_share", "busy", Unit::Share),
+                        column("a_burst", "packets/burst", Unit::Count),
+                        column("a_packet", "cycles/packet", Unit::Count),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show cycles",
+        section: Section::Health,
+        help: "cycles of each core by stage, while `set record-core-cycles on` holds",
+        more: "A unit is a burst, a chain, a chunk or a batch: see the stages in src/ARCHITECTURE.md.",
+        action: Action::Ask(|_| Request::ShowCycles, Answer::Parts(&[rows("cycles", CYCLES)], &[])),
+    },
+    Command {
+        usage: "show mempool",
+        section: Section::Health,
+        help: "the packet pool",
+        more: "What is neither free nor in a queue of the NIC is under way. An empty pool drops what comes.",
+        action: Action::Ask(
+            |_| Request::ShowMempool,
+            Answer::Parts(
+                &[one(
+                    "pool",
+                    &[
+                        column("name", "name", Unit::Text),
+                        column("size", "mbufs", Unit::Count),
+                        column("available", "free", Unit::Count),
+                        column("data_room", "bytes of an mbuf's data room", Unit::Count),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show memory",
+        section: Section::Health,
+        help: "what memory culvert takes",
+        more: "",
+        action: Action::Ask(
+            |_| Request::ShowMemory,
+            Answer::Parts(
+                &[one(
+                    "memory",
+                    &[
+                        column("huge_pages", "packets lie in huge pages", Unit::Flag),
+                        column("pool_bytes", "packet pool", Unit::Bytes),
+                        column("resident_bytes", "resident, without huge pages", Unit::Bytes),
+                        column("resident_peak_bytes", "the most it was", Unit::Bytes),
+                        column("locked_bytes", "locked", Unit::Bytes),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show crypto",
+        section: Section::Health,
+        help: "which cipher backend seals and opens packets, and why no faster one",
+        more: "The fastest stands first. The one in use computed its known answers at the start.",
+        action: Action::Ask(
+            |_| Request::ShowCrypto,
+            Answer::Parts(
+                &[rows(
+                    "crypto",
+                    &[
+                        column("backend", "backend", Unit::Text),
+                        column("in_use", "in use", Unit::Flag),
+                        column("runs_here", "runs here", Unit::Flag),
+                        column("lacks", "what is missing", Unit::Text),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show eal",
+        section: Section::Health,
+        help: "the version of DPDK, and the arguments that it was started with",
+        more: "culvert makes them from the configuration; `memory.extra_eal_args` adds some.",
+        action: Action::Ask(
+            |_| Request::ShowEal,
+            Answer::Parts(
+                &[one(
+                    "eal",
+                    &[
+                        column("version", "version", Unit::Text),
+                        column("huge_pages", "huge pages", Unit::Flag),
+                        column("arguments", "arguments", Unit::Words),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show report",
+        section: Section::Health,
+        help: "all that is counted, as JSON: for a bug report",
+        more: "`account`, `drops` (of the data path) and `control` (of the control threads) by reason, `ports`, `cores`, `cycles`, \
+               `handshakes`, `pool`.",
+        action: Action::Ask(
+            |_| Request::ShowReport,
+            Answer::Text(
+                |answer| serde_json::to_string_pretty(answer).unwrap_or_default() + "\n",
+                &["account", "drops", "control", "ports", "cores", "cycles", "handshakes", "pool"],
+            ),
+        ),
+    },
+];

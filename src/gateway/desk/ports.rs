@@ -1,0 +1,277 @@
+//! What is told about ports. The counters are the device's own; a clear only moves where they are counted from here.
+
+use super::Desk;
+use crate::dpdk::{Port, PortError, PortStats};
+use crate::gateway::plan::{DESCRIPTORS, QueueRow};
+use crate::shared::DropReason;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Where what is shown begins, and what was shown last.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Baselines(Mutex<Vec<Baseline>>);
+
+#[derive(Clone, Debug, Default)]
+struct Baseline {
+    stats: PortStats,
+    extended: HashMap<String, u64>,
+    forwarded: Forwarded,
+    shown: Option<(Instant, PortStats)>,
+}
+
+/// What culvert's own cores counted of a port, and the device's losses.
+#[derive(Clone, Copy, Debug, Default)]
+struct Forwarded {
+    rx: u64,
+    rx_dropped: u64,
+    tx: u64,
+    tx_dropped: u64,
+    /// Of all ports; kept with the first.
+    tx_full: u64,
+}
+
+impl Desk {
+    /// The ports of an argument: a number, a name, or `all`.
+    fn ports_of(&self, port: &str) -> Result<Vec<(usize, &Port)>, String> {
+        let all = || self.ports.iter().enumerate();
+        let found: Vec<_> = match port {
+            "all" => all().collect(),
+            _ => all().filter(|(id, p)| p.name() == port || port.parse() == Ok(*id)).collect(),
+        };
+        if found.is_empty() {
+            let names: Vec<_> = all().map(|(id, p)| format!("{id} ({})", p.name())).collect();
+            return Err(format!("there is no port {port:?}; there are: {}", names.join(", ")));
+        }
+        Ok(found)
+    }
+
+    /// A row a port.
+    fn each_port(
+        &self,
+        port: &str,
+        row: impl Fn(usize, &Port, &mut Baseline) -> Result<Value, PortError>,
+    ) -> Result<Value, String> {
+        let ports = self.ports_of(port)?;
+        let mut baselines = self.baselines.lock(self.ports.len());
+        let rows = ports.into_iter().filter_map(|(id, port)| Some(row(id, port, baselines.get_mut(id)?)));
+        rows.collect::<Result<Vec<_>, _>>().map(Value::from).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn port_summary(&self, port: &str) -> Result<Value, String> {
+        let rows = self.each_port(port, |id, port, _| {
+            let (info, link) = (port.info(), port.link()?);
+            Ok(json!({
+                "port": id,
+                "name": port.name(),
+                "mac": mac(info.mac),
+                "device": info.device,
+                "driver": info.driver,
+                "up": link.up,
+                "speed_mbps": link.speed_mbps,
+            }))
+        })?;
+        Ok(json!({ "ports": self.ports.len(), "port_summary": rows }))
+    }
+
+    pub(super) fn port_info(&self, port: &str) -> Result<Value, String> {
+        let rows = self.each_port(port, |id, port, _| {
+            let (info, link) = (port.info(), port.link()?);
+            let shared = self.shared.ports.get(id);
+            let role = shared.map(|p| match (p.roles.outer, p.roles.inner) {
+                (true, true) => "both",
+                (true, false) => "outer",
+                _ => "inner",
+            });
+            let addresses: Vec<String> = shared.iter().flat_map(|p| &p.addresses).map(ToString::to_string).collect();
+            let (rx_queues, tx_queues) = port.queues();
+            Ok(json!({
+                "port": id,
+                "name": port.name(),
+                "role": role,
+                "mac": mac(info.mac),
+                "device": info.device,
+                "driver": info.driver,
+                "numa_node": info.socket,
+                "up": link.up,
+                "speed_mbps": link.speed_mbps,
+                "full_duplex": link.full_duplex,
+                "mtu": port.mtu()?,
+                "vlan": shared.map(|p| p.vlan),
+                "addresses": addresses,
+                "promiscuous": port.is_promiscuous()?,
+                "allmulticast": port.is_allmulticast()?,
+                "rx_queues": rx_queues,
+                "tx_queues": tx_queues,
+                "max_rx_queues": info.max_rx_queues,
+                "max_tx_queues": info.max_tx_queues,
+            }))
+        })?;
+        Ok(json!({ "port_info": rows }))
+    }
+
+    pub(super) fn port_stats(&self, port: &str) -> Result<Value, String> {
+        let rows = self.each_port(port, |id, port, baseline| {
+            let now = less(&port.stats()?, &baseline.stats);
+            let rate = |of: fn(&PortStats) -> u64, unit: u64| -> u64 {
+                let Some((at, before)) = &baseline.shown else { return 0 };
+                // As testpmd: what went back since (a clear) counts for nothing.
+                let grown = u128::from(of(&now).saturating_sub(of(before))) * u128::from(unit) * 1_000_000_000;
+                let per_second = grown.checked_div(at.elapsed().as_nanos()).unwrap_or(0);
+                u64::try_from(per_second).unwrap_or(u64::MAX)
+            };
+            let row = json!({
+                "port": id,
+                "name": port.name(),
+                "rx_packets": now.ipackets,
+                "rx_bytes": now.ibytes,
+                "rx_missed": now.imissed,
+                "rx_errors": now.ierrors,
+                "rx_nombuf": now.rx_nombuf,
+                "tx_packets": now.opackets,
+                "tx_bytes": now.obytes,
+                "tx_errors": now.oerrors,
+                "rx_pps": rate(|s| s.ipackets, 1),
+                "rx_bps": rate(|s| s.ibytes, 8),
+                "tx_pps": rate(|s| s.opackets, 1),
+                "tx_bps": rate(|s| s.obytes, 8),
+            });
+            baseline.shown = Some((Instant::now(), now));
+            Ok(row)
+        })?;
+        Ok(json!({ "port_stats": rows }))
+    }
+
+    pub(super) fn port_xstats(&self, port: &str) -> Result<Value, String> {
+        let rows = self.each_port(port, |id, port, baseline| {
+            let counter = |(name, value): (String, u64)| {
+                let value = value.saturating_sub(baseline.extended.get(&name).copied().unwrap_or(0));
+                json!({ "name": name, "value": value })
+            };
+            let counters: Vec<Value> = port.extended_stats()?.into_iter().map(counter).collect();
+            Ok(json!({ "port": id, "name": port.name(), "counters": counters }))
+        })?;
+        Ok(json!({ "port_xstats": rows }))
+    }
+
+    /// Both kinds: they are the same counters, seen twice.
+    pub(super) fn clear_port(&self, port: &str) -> Result<Value, String> {
+        let rows = self.each_port(port, |id, port, baseline| {
+            baseline.stats = port.stats()?;
+            baseline.extended = port.extended_stats()?.into_iter().collect();
+            baseline.shown = None;
+            Ok(json!(id))
+        })?;
+        Ok(json!({ "cleared": rows }))
+    }
+
+    pub(super) fn set_promisc(&self, port: &str, on: bool) -> Result<Value, String> {
+        let ports = self.ports_of(port)?;
+        for (_, port) in &ports {
+            port.set_promiscuous(on).map_err(|error| error.to_string())?;
+        }
+        let ids: Vec<usize> = ports.iter().map(|(id, _)| *id).collect();
+        Ok(json!({ "promiscuous": if on { "on" } else { "off" }, "ports": ids }))
+    }
+
+    pub(super) fn fwd_stats(&self) -> Result<Value, String> {
+        let tx_full = self.report.dropped(DropReason::TxFull);
+        let mut total = Forwarded::default();
+        let mut rows = Vec::new();
+        let mut baselines = self.baselines.lock(self.ports.len());
+        for (id, port) in self.ports.iter().enumerate() {
+            let Some(baseline) = baselines.get_mut(id) else { continue };
+            let (now, from) = (self.forwarded(id, port)?, baseline.forwarded);
+            let row = Forwarded {
+                rx: now.rx.saturating_sub(from.rx),
+                rx_dropped: now.rx_dropped.saturating_sub(from.rx_dropped),
+                tx: now.tx.saturating_sub(from.tx),
+                tx_dropped: now.tx_dropped.saturating_sub(from.tx_dropped),
+                tx_full: 0,
+            };
+            total.rx += row.rx;
+            total.rx_dropped += row.rx_dropped;
+            total.tx += row.tx;
+            total.tx_dropped += row.tx_dropped;
+            if id == 0 {
+                total.tx_dropped += tx_full.saturating_sub(from.tx_full);
+            }
+            let mut json = row.json();
+            (json["port"], json["name"]) = (json!(id), json!(port.name()));
+            rows.push(json);
+        }
+        Ok(json!({ "fwd_stats": rows, "fwd_total": total.json() }))
+    }
+
+    pub(super) fn clear_fwd(&self) -> Result<Value, String> {
+        let tx_full = self.report.dropped(DropReason::TxFull);
+        let mut baselines = self.baselines.lock(self.ports.len());
+        for (id, port) in self.ports.iter().enumerate() {
+            if let Some(baseline) = baselines.get_mut(id) {
+                baseline.forwarded = Forwarded { tx_full, ..self.forwarded(id, port)? };
+            }
+        }
+        Ok(json!({ "cleared": "fwd" }))
+    }
+
+    fn forwarded(&self, id: usize, port: &Port) -> Result<Forwarded, String> {
+        let device = port.stats().map_err(|error| error.to_string())?;
+        let (rx, tx) = self.report.packets_of(id);
+        Ok(Forwarded { rx, rx_dropped: device.imissed, tx, tx_dropped: device.oerrors, tx_full: 0 })
+    }
+
+    pub(super) fn config_rxtx(&self) -> Value {
+        let row = |(id, port): (usize, &Port)| {
+            let (rx, tx) = port.queues();
+            json!({
+                "port": id, "name": port.name(), "rx_queues": rx, "tx_queues": tx,
+                "rx_descriptors": DESCRIPTORS, "tx_descriptors": DESCRIPTORS,
+            })
+        };
+        json!({ "rxtx": self.ports.iter().enumerate().map(row).collect::<Vec<_>>() })
+    }
+
+    pub(super) fn config_fwd(&self) -> Value {
+        let row = |row: &QueueRow| json!({ "core": row.core, "rx": row.rx, "tx": row.tx });
+        json!({ "fwd": self.queues.iter().map(row).collect::<Vec<_>>() })
+    }
+}
+
+impl Baselines {
+    fn lock(&self, ports: usize) -> MutexGuard<'_, Vec<Baseline>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.resize(ports, Baseline::default());
+        all
+    }
+}
+
+impl Forwarded {
+    fn json(&self) -> Value {
+        json!({
+            "rx_packets": self.rx,
+            "rx_dropped": self.rx_dropped,
+            "tx_packets": self.tx,
+            "tx_dropped": self.tx_dropped,
+        })
+    }
+}
+
+/// What came since; a device that was reset behind our back counts from 0.
+fn less(now: &PortStats, from: &PortStats) -> PortStats {
+    PortStats {
+        ipackets: now.ipackets.saturating_sub(from.ipackets),
+        opackets: now.opackets.saturating_sub(from.opackets),
+        ibytes: now.ibytes.saturating_sub(from.ibytes),
+        obytes: now.obytes.saturating_sub(from.obytes),
+        imissed: now.imissed.saturating_sub(from.imissed),
+        ierrors: now.ierrors.saturating_sub(from.ierrors),
+        oerrors: now.oerrors.saturating_sub(from.oerrors),
+        rx_nombuf: now.rx_nombuf.saturating_sub(from.rx_nombuf),
+    }
+}
+
+/// As testpmd writes it.
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02X}")).join(":")
+}
