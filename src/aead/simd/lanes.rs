@@ -4,7 +4,7 @@
 //! Vector `n` of a group is word `n` of 16 states. The first of the 20 rounds works on columns, and only the first column
 //! knows the counter: the other three are the same for all blocks of a packet, so [`Group::set`] does them once.
 
-use super::vector::{Block, V, Words, load_halves, load_words, store, store_words};
+use super::vector::{Block, V, Words, load_halves, load_words, store, store_words, xor};
 use core::arch::asm;
 use core::arch::x86_64::{
     _mm512_add_epi32, _mm512_rol_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i64x2,
@@ -130,10 +130,37 @@ macro_rules! quarter_rounds {
     ) };
 }
 
-macro_rules! columns_a { () => { quarter_rounds!(0 4 8 12, 1 5 9 13, 2 6 10 14, 3 7 11 15) } }
-macro_rules! columns_b { () => { quarter_rounds!(16 20 24 28, 17 21 25 29, 18 22 26 30, 19 23 27 31) } }
-macro_rules! diagonals_a { () => { quarter_rounds!(0 5 10 15, 1 6 11 12, 2 7 8 13, 3 4 9 14) } }
-macro_rules! diagonals_b { () => { quarter_rounds!(16 21 26 31, 17 22 27 28, 18 23 24 29, 19 20 25 30) } }
+/// Four quarter rounds of group a, and those of group b one step behind: so no two steps that only one of the CPU's units
+/// can do stand together. First group b's last step from before, on `$late`; its own last step is left to do.
+macro_rules! lagging {
+    ($($a:literal $b:literal $c:literal $d:literal),*; $($e:literal $f:literal $g:literal $h:literal),*; late $($late:literal),*) => { concat!(
+        each!(add $($a $b),*), each!(rol 7 $($late),*),
+        each!(xor $($d $a),*), each!(add $($e $f),*),
+        each!(rol 16 $($d),*), each!(xor $($h $e),*),
+        each!(add $($c $d),*), each!(rol 16 $($h),*),
+        each!(xor $($b $c),*), each!(add $($g $h),*),
+        each!(rol 12 $($b),*), each!(xor $($f $g),*),
+        each!(add $($a $b),*), each!(rol 12 $($f),*),
+        each!(xor $($d $a),*), each!(add $($e $f),*),
+        each!(rol 8 $($d),*), each!(xor $($h $e),*),
+        each!(add $($c $d),*), each!(rol 8 $($h),*),
+        each!(xor $($b $c),*), each!(add $($g $h),*),
+        each!(rol 7 $($b),*), each!(xor $($f $g),*),
+    ) };
+}
+
+macro_rules! columns { () => { quarter_rounds!(0 4 8 12, 1 5 9 13, 2 6 10 14, 3 7 11 15) } }
+macro_rules! diagonals { () => { quarter_rounds!(0 5 10 15, 1 6 11 12, 2 7 8 13, 3 4 9 14) } }
+macro_rules! columns_lagging { () => { lagging!(
+    0 4 8 12, 1 5 9 13, 2 6 10 14, 3 7 11 15;
+    16 20 24 28, 17 21 25 29, 18 22 26 30, 19 23 27 31;
+    late 20, 21, 22, 23
+) } }
+macro_rules! diagonals_lagging { ($($late:literal),*) => { lagging!(
+    0 5 10 15, 1 6 11 12, 2 7 8 13, 3 4 9 14;
+    16 21 26 31, 17 22 27 28, 18 23 24 29, 19 20 25 30;
+    late $($late),*
+) } }
 
 /// What [`Group::begin`] left of 20 rounds, for two groups. Assembly, because compilers spill when all 32 registers are in
 /// use, and because the order of the instructions is half of the speed.
@@ -143,10 +170,11 @@ fn rounds_32(a: &mut [V; 16], b: &mut [V; 16]) {
     // SAFETY: works on the named registers and flags only: no memory, no stack. AVX-512F is enabled here.
     unsafe {
         asm!(
-            quarter_rounds!(rest 0 4 8 12, 16 20 24 28), diagonals_a!(), diagonals_b!(),
+            quarter_rounds!(rest 0 4 8 12, 16 20 24 28), diagonals_lagging!(),
             "2:",
-            columns_a!(), columns_b!(), diagonals_a!(), diagonals_b!(),
+            columns_lagging!(), diagonals_lagging!(20, 21, 22, 23),
             "dec {n:e}", "jnz 2b",
+            each!(rol 7 20, 21, 22, 23),
             n = inout(reg) 9 => _,
             inout("zmm0") a[0], inout("zmm1") a[1], inout("zmm2") a[2], inout("zmm3") a[3],
             inout("zmm4") a[4], inout("zmm5") a[5], inout("zmm6") a[6], inout("zmm7") a[7],
@@ -168,9 +196,9 @@ fn rounds_16(a: &mut [V; 16]) {
     // SAFETY: works on the named registers and flags only: no memory, no stack. AVX-512F is enabled here.
     unsafe {
         asm!(
-            quarter_rounds!(rest 0 4 8 12), diagonals_a!(),
+            quarter_rounds!(rest 0 4 8 12), diagonals!(),
             "2:",
-            columns_a!(), diagonals_a!(),
+            columns!(), diagonals!(),
             "dec {n:e}", "jnz 2b",
             n = inout(reg) 9 => _,
             inout("zmm0") a[0], inout("zmm1") a[1], inout("zmm2") a[2], inout("zmm3") a[3],
@@ -182,10 +210,11 @@ fn rounds_16(a: &mut [V; 16]) {
     }
 }
 
-/// Adds the start to the end of the rounds and writes each lane's block.
+/// Adds the start to the end of the rounds; the answer is each lane's block. `N` tells the callers apart: what has one caller
+/// is put in line, and its answer stays in registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-fn emit(v: &[V; 16], group: &Group, counters: V, out: &mut [Block; LANES]) {
+fn finish<const N: usize>(v: &[V; 16], group: &Group, counters: V) -> [V; LANES] {
     // Vector `n` of quad `q`: words 4 q to 4 q + 3 of the lanes n, 4 + n, 8 + n and 12 + n.
     let mut quads = [[counters; 4]; 4];
     for (q, quad) in quads.iter_mut().enumerate() {
@@ -200,12 +229,12 @@ fn emit(v: &[V; 16], group: &Group, counters: V, out: &mut [Block; LANES]) {
         }
         *quad = transpose_4(words);
     }
+    let mut blocks = [counters; LANES];
     for n in 0..4 {
-        let blocks = transpose_quarters([quads[0][n], quads[1][n], quads[2][n], quads[3][n]]);
-        for (lane, block) in blocks.into_iter().enumerate() {
-            store(&mut out[4 * lane + n].0, block);
-        }
+        [blocks[n], blocks[4 + n], blocks[8 + n], blocks[12 + n]] =
+            transpose_quarters([quads[0][n], quads[1][n], quads[2][n], quads[3][n]]);
     }
+    blocks
 }
 
 /// Transposes the quarters of four vectors.
@@ -222,22 +251,50 @@ pub(super) fn transpose_quarters([a, b, c, d]: [V; 4]) -> [V; 4] {
     ]
 }
 
-/// The blocks of 32 lanes. Lane `n` of a group has block `counters[n]` of its packet; block 0 holds the Poly1305 key.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn keystream_32(groups: [&Group; 2], counters: [&Words; 2], [out_a, out_b]: [&mut [Block; LANES]; 2]) {
-    let counters = counters.map(|words| load_words(words));
-    let mut a = groups[0].begin(counters[0]);
-    let mut b = groups[1].begin(counters[1]);
-    rounds_32(&mut a, &mut b);
-    emit(&a, groups[0], counters[0], out_a);
-    emit(&b, groups[1], counters[1], out_b);
+/// Where the blocks of a group go: into memory, or onto texts.
+pub(super) type Onto = Option<[Half; 2]>;
+
+/// Eight lanes' blocks go onto eight texts.
+#[derive(Clone, Copy)]
+pub(super) struct Half {
+    /// Which eight.
+    pub(super) eight: usize,
+    /// From which byte of them on.
+    pub(super) at: usize,
 }
 
-/// The blocks of 16 lanes.
+/// The blocks of one or two groups. Lane `n` of a group has block `counters[n]` of its packet; block 0 holds the Poly1305 key.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-pub(super) fn keystream_16(group: &Group, counters: &Words, out: &mut [Block; LANES]) {
-    let counters = load_words(counters);
-    let mut v = group.begin(counters);
-    rounds_16(&mut v);
-    emit(&v, group, counters, out);
+pub(super) fn keystream<const N: usize>(
+    groups: [&Group; N],
+    counters: [&Words; N],
+    blocks: &mut [[Block; LANES]; 2],
+    onto: [Onto; N],
+    texts: &mut [[&mut [u8]; 8]],
+) {
+    let mut v = [[_mm512_setzero_si512(); 16]; N];
+    for n in 0..N {
+        v[n] = groups[n].begin(load_words(counters[n]));
+    }
+    match &mut v[..] {
+        [a, b] => rounds_32(a, b),
+        v => v.iter_mut().for_each(|v| rounds_16(v)),
+    }
+    for n in 0..N {
+        let made = finish::<N>(&v[n], groups[n], load_words(counters[n]));
+        if let Some(halves) = onto[n] {
+            for (half, Half { eight, at }) in halves.into_iter().enumerate() {
+                let Some(texts) = texts.get_mut(eight) else { continue };
+                for lane in 0..8 {
+                    if let Some(text) = texts[lane].get_mut(at..) {
+                        xor(text, made[8 * half + lane]);
+                    }
+                }
+            }
+        } else {
+            for (block, made) in blocks[n & 1].iter_mut().zip(made) {
+                store(&mut block.0, made);
+            }
+        }
+    }
 }

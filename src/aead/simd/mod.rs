@@ -1,11 +1,15 @@
 //! The backend for many packets at once: AVX-512, with a block of ChaCha20 or a packet of Poly1305 in each lane.
 //!
-//! [`Simd`] is all that is seen of it. A flight of up to 32 packets is sorted and its blocks are given lanes ([`plan`]); [`batch`]
-//! makes the key streams ([`lanes`]) and the tags ([`poly`] over [`field`]). Few packets go one by one ([`single`], [`rows`],
-//! [`scalar`]), long ones of them through libipsec-mb. What is here asks for CPU features; that they are there, [`Simd::new`] has seen.
+//! [`Simd`] is all that is seen of it. A flight of up to 32 packets is sorted ([`flight`]) and its blocks are given lanes
+//! ([`plan`]); [`batch`] makes the key streams ([`lanes`]) and the tags ([`poly`], by [`across`] or [`inside`], over [`field`]).
+//! Few packets go one by one ([`single`], [`rows`], [`scalar`]), long ones of them through libipsec-mb. What is here asks for
+//! CPU features; that they are there, [`Simd::new`] has seen.
 
+mod across;
 mod batch;
 mod field;
+mod flight;
+mod inside;
 mod lanes;
 mod plan;
 mod poly;
@@ -19,6 +23,7 @@ mod vector;
 use super::backend::{CpuFeatures, IpsecMb};
 use super::{Job, TAG_LEN};
 use core::slice;
+use flight::Flight;
 use plan::FLIGHT;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -54,8 +59,15 @@ impl Simd {
         let mut rest = jobs;
         while !rest.is_empty() {
             let (jobs, behind) = rest.split_at_mut(flight(rest));
-            // SAFETY: by the type's invariant the CPU has these features.
-            unsafe { self.seal_flight(jobs) }
+            if few(jobs) {
+                jobs.iter_mut().for_each(|job| self.seal_one(job));
+            } else {
+                let mut flight = Flight::new();
+                flight.take(jobs);
+                let mut plan = flight.plan();
+                // SAFETY: by the type's invariant the CPU has these features.
+                unsafe { self.batch.seal(&mut flight, &mut plan) }
+            }
             rest = behind;
         }
     }
@@ -65,35 +77,32 @@ impl Simd {
         let mut rest = jobs;
         while !rest.is_empty() {
             let (jobs, behind) = rest.split_at_mut(flight(rest));
-            // SAFETY: by the type's invariant the CPU has these features.
-            unsafe { self.open_flight(jobs) }
+            if few(jobs) {
+                jobs.iter_mut().for_each(|job| self.open_one(job));
+            } else {
+                let mut flight = Flight::new();
+                flight.take(jobs);
+                let mut plan = flight.plan();
+                // SAFETY: by the type's invariant the CPU has these features.
+                unsafe { self.batch.open(&mut flight, &mut plan) }
+            }
             rest = behind;
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-    fn seal_flight(&mut self, jobs: &mut [Job<'_>]) {
-        if !few(jobs) {
-            return self.batch.seal(jobs);
-        }
-        for job in jobs {
-            match &mut self.ipsec_mb {
-                Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.seal(slice::from_mut(job)),
-                _ => self.single.seal(job),
-            }
+    fn seal_one(&mut self, job: &mut Job<'_>) {
+        match &mut self.ipsec_mb {
+            Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.seal(slice::from_mut(job)),
+            // SAFETY: by the type's invariant the CPU has these features.
+            _ => unsafe { self.single.seal(job) },
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-    fn open_flight(&mut self, jobs: &mut [Job<'_>]) {
-        if !few(jobs) {
-            return self.batch.open(jobs);
-        }
-        for job in jobs {
-            match &mut self.ipsec_mb {
-                Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.open(slice::from_mut(job)),
-                _ => self.single.open(job),
-            }
+    fn open_one(&mut self, job: &mut Job<'_>) {
+        match &mut self.ipsec_mb {
+            Some(ipsec_mb) if job.buffer.len() > SHORT => ipsec_mb.open(slice::from_mut(job)),
+            // SAFETY: by the type's invariant the CPU has these features.
+            _ => unsafe { self.single.open(job) },
         }
     }
 }
@@ -105,12 +114,16 @@ impl Drop for Simd {
     }
 }
 
-/// How many jobs make the next flight. Half of the most when the texts are long: the first-level cache then holds them
-/// from their ciphers to their tags.
+/// How many jobs make the next flight. Half or a quarter of the most when the texts are long: the first-level cache then
+/// holds them from their ciphers to their tags, with room for what else runs on the core.
 fn flight(jobs: &[Job<'_>]) -> usize {
     let most = jobs.len().min(FLIGHT);
     let bytes: usize = jobs[..most].iter().map(|job| job.buffer.len()).sum();
-    if bytes > 24 << 10 { most.min(FLIGHT / 2) } else { most }
+    match bytes >> 10 {
+        ..12 => most,
+        12..24 => most.min(FLIGHT / 2),
+        _ => most.min(FLIGHT / 4),
+    }
 }
 
 /// Whether lanes would stay empty too long.

@@ -7,6 +7,7 @@
 use super::lanes::LANES;
 use super::vector::Words;
 use crate::aead::TAG_LEN;
+use core::array;
 
 /// Most packets that are worked on together.
 pub(super) const FLIGHT: usize = 32;
@@ -24,6 +25,17 @@ pub(super) struct Item {
     pub(super) packets: [u8; LANES],
     /// Number of the block: 0 for the Poly1305 key, n for the text from byte 64 (n − 1) on.
     pub(super) blocks: Words,
+    /// Lanes 0 to 7 are neighbours with the same number, and so are lanes 8 to 15.
+    pub(super) straight: bool,
+}
+
+impl Item {
+    /// The first packet, and the number of its block, of each half of a straight item.
+    #[inline]
+    pub(super) fn halves(&self) -> Option<[(usize, u32); 2]> {
+        let half = |lane: usize| (usize::from(self.packets[lane]), self.blocks.0[lane]);
+        self.straight.then(|| [half(0), half(LANES / 2)])
+    }
 }
 
 /// 16 lanes whose packets stay the same.
@@ -40,14 +52,12 @@ struct Bunch {
 
 impl Bunch {
     #[expect(clippy::cast_possible_truncation, reason = "packets are numbered up to FLIGHT")]
+    #[inline]
     fn new(start: usize, width: usize) -> Self {
-        let mut item = Item { packets: [0; LANES], blocks: Words([0; LANES]) };
-        for lane in 0..LANES {
-            let second = lane >= width;
-            item.packets[lane] = (start + if second { lane - width } else { lane }) as u8;
-            item.blocks.0[lane] = u32::from(second);
-        }
-        Self { start, width, item, over: width == 0 }
+        let two_columns = u32::from(width < LANES);
+        let packets = array::from_fn(|lane| (start + (lane & (LANES / 2 * (width / LANES) + LANES / 2 - 1))) as u8);
+        let blocks = Words(array::from_fn(|lane| if lane < LANES / 2 { 0 } else { two_columns }));
+        Self { start, width, item: Item { packets, blocks, straight: true }, over: width == 0 }
     }
 
     fn last_column(&self) -> u32 {
@@ -77,22 +87,19 @@ pub(super) struct Plan {
     begun: usize,
 }
 
-/// Bytes of the text, if there is room for a tag behind it and the 32-bit block counter can number it.
+/// Bytes of the text, and blocks with that of the Poly1305 key, if there is room for a tag behind it and the 32-bit block
+/// counter can number them.
 #[inline]
-pub(super) fn text_len(buffer: &[u8]) -> Option<usize> {
+pub(super) fn text_of(buffer: &[u8]) -> Option<(usize, u32)> {
     let length = buffer.len().checked_sub(TAG_LEN)?;
-    u32::try_from(length.div_ceil(64)).is_ok_and(|blocks| blocks < u32::MAX).then_some(length)
+    let blocks = u32::try_from(length.div_ceil(64)).ok()?.checked_add(1)?;
+    Some((length, blocks))
 }
 
 impl Plan {
-    /// For texts of these lengths, the longest first, as `text_len` lets them pass.
-    #[expect(clippy::cast_possible_truncation, reason = "text_len has checked it")]
-    pub(super) fn new(lengths: impl ExactSizeIterator<Item = usize>) -> Self {
-        let packets = lengths.len().min(FLIGHT);
-        let mut blocks = [0; FLIGHT];
-        for (blocks, length) in blocks.iter_mut().zip(lengths) {
-            *blocks = 1 + length.div_ceil(64) as u32;
-        }
+    /// For so many packets with these blocks, the longest first, as `text_of` counts them.
+    pub(super) fn new(packets: usize, blocks: [u32; FLIGHT]) -> Self {
+        let packets = packets.min(FLIGHT);
         let width = |start| match packets - start {
             16.. => 16,
             8.. => 8,
@@ -143,6 +150,14 @@ impl Plan {
     #[expect(clippy::cast_possible_truncation, reason = "packets are numbered up to FLIGHT")]
     fn any(&mut self, keys: bool) -> Option<Item> {
         let bunched = self.bunches[0].width + self.bunches[1].width;
+        // Most often nothing is left.
+        let done = |bunch: &Bunch| {
+            let blocks = &self.blocks[bunch.start..bunch.start + bunch.width];
+            !bunch.over && blocks.iter().all(|blocks| *blocks <= bunch.item.blocks.0[0])
+        };
+        if bunched == self.packets && (keys || self.bunches.iter().all(|bunch| bunch.width == 0 || done(bunch))) {
+            return None;
+        }
         for bunch in &mut self.bunches {
             let columns = bunch.item.blocks.0[0];
             if !bunch.over {
@@ -157,7 +172,7 @@ impl Plan {
         if first == self.packets {
             return None;
         }
-        let mut item = Item { packets: [0; LANES], blocks: Words([IDLE; LANES]) };
+        let mut item = Item { packets: [0; LANES], blocks: Words([IDLE; LANES]), straight: false };
         let mut lane = 0;
         if keys {
             for place in bunched..self.packets {

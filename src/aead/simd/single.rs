@@ -1,11 +1,11 @@
 //! One packet: its key stream by [`rows`], its tag in 64-bit registers or, when it is long, eight blocks at once.
 
 use super::equal;
-use super::plan::text_len;
-use super::poly::{self, PACKETS, Powers, Way};
+use super::plan::text_of;
+use super::poly::{self, Eight, PACKETS, Powers, Way};
 use super::rows::{self, MOST};
 use super::scalar;
-use super::vector::{Block, xor};
+use super::vector::{Block, Quads, load, xor};
 use crate::aead::{Job, TAG_LEN};
 
 /// Up to here the scalar tag is the faster one, in bytes.
@@ -28,7 +28,7 @@ impl Scratch {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
     pub(super) fn seal(&mut self, job: &mut Job<'_>) {
         let (key, nonce) = (job.key.bytes(), job.nonce());
-        job.ok = text_len(job.buffer).is_some();
+        job.ok = text_of(job.buffer).is_some();
         if !job.ok {
             return;
         }
@@ -42,7 +42,7 @@ impl Scratch {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
     pub(super) fn open(&mut self, job: &mut Job<'_>) {
         let (key, nonce) = (job.key.bytes(), job.nonce());
-        job.ok = text_len(job.buffer).is_some();
+        job.ok = text_of(job.buffer).is_some();
         if !job.ok {
             return;
         }
@@ -72,7 +72,7 @@ impl Scratch {
         while !rest.is_empty() {
             for block in &self.blocks[skip..] {
                 let (head, tail) = rest.split_at_mut(rest.len().min(64));
-                xor(head, block);
+                xor(head, load(&block.0));
                 rest = tail;
                 if rest.is_empty() {
                     return;
@@ -85,11 +85,17 @@ impl Scratch {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512ifma,avx512vbmi2,bmi2")]
-    fn tag(&mut self, key: &[u8; 32], text: &[u8]) -> [u8; TAG_LEN] {
+    fn tag(&mut self, key: &[u8; 32], text: &mut [u8]) -> [u8; TAG_LEN] {
         if text.len() <= SHORT {
             return scalar::tag(key, text);
         }
-        let [tag, ..] = poly::tags(&[text], &[key; PACKETS], Way::Inside, &mut self.powers);
+        let mut lengths = Quads([0; PACKETS]);
+        lengths.0[0] = text.len() as u64;
+        let mut keys = [[0; 32]; PACKETS];
+        keys[0] = *key;
+        let texts = [text, &mut [], &mut [], &mut [], &mut [], &mut [], &mut [], &mut []];
+        let eight = Eight { count: 1, texts: &texts, lengths: &lengths };
+        let [tag, ..] = poly::tags(&eight, &keys, Way::Inside, &mut self.powers);
         tag
     }
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "made-up bytes")]
 
-use super::lanes::{Group, LANES, keystream_16, keystream_32};
+use super::lanes::{Group, LANES, keystream};
 use super::plan::{FIRST_ITEMS, FLIGHT, Plan};
-use super::poly::{self, PACKETS, Powers, Way};
-use super::vector::{Block, Words};
+use super::poly::{self, Eight, PACKETS, Powers, Way};
+use super::vector::{Block, Quads, Words};
 use super::{Simd, rows, scalar};
 use crate::aead::{CpuFeatures, Job, Key, TAG_LEN, portable};
 use proptest::prelude::*;
@@ -77,17 +77,31 @@ fn check_tags(texts: &[Vec<u8>], keys: &[[u8; 32]]) {
     if !CpuFeatures::detect().avx512 {
         return;
     }
-    let views: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-    let mut eight = [&keys[0]; PACKETS];
-    eight.iter_mut().zip(keys).for_each(|(slot, key)| *slot = key);
+    let (mut some, mut more) = (texts.to_vec(), texts.to_vec());
+    let (first, second) = (eight(&mut some), eight(&mut more));
+    let lengths = Quads(std::array::from_fn(|n| texts.get(n).map_or(0, |text| text.len() as u64)));
+    let eights = [&first, &second].map(|eight| Eight { count: texts.len(), texts: eight, lengths: &lengths });
+    let mut eight_keys = [keys[0]; PACKETS];
+    eight_keys.iter_mut().zip(keys).for_each(|(slot, key)| *slot = *key);
     for way in [Way::Across, Way::Inside] {
         let mut powers = Powers::EMPTY;
         // SAFETY: the features are there.
-        let tags = unsafe { poly::tags(&views, &eight, way, &mut powers) };
+        let tags = unsafe { poly::tags(&eights[0], &eight_keys, way, &mut powers) };
         for (n, expected) in expected.iter().enumerate() {
             assert_eq!(tags[n], *expected, "{way:?}, {} bytes, key {:x?}", texts[n].len(), keys[n]);
         }
     }
+    // SAFETY: the features are there.
+    let tags = unsafe { poly::tags_of_two(&eights, [&eight_keys; 2]) };
+    for (n, expected) in expected.iter().enumerate() {
+        assert_eq!([tags[0][n], tags[1][n]], [*expected; 2], "of two, {} bytes, key {:x?}", texts[n].len(), keys[n]);
+    }
+}
+
+/// As Poly1305 takes them: those that are not there are empty.
+fn eight(texts: &mut [Vec<u8>]) -> [&mut [u8]; PACKETS] {
+    let mut texts = texts.iter_mut();
+    std::array::from_fn(|_| texts.next().map_or(&mut [][..], |text| &mut text[..]))
 }
 
 fn poly_key(r: u128, s: u128) -> [u8; 32] {
@@ -157,12 +171,11 @@ fn lanes_and_rows_make_the_same_blocks() {
     let groups = [group(0), group(LANES)];
     let count = [0, LANES].map(|first| Words(std::array::from_fn(|n| counters[first + n])));
     let mut blocks = [[Block([0; 64]); LANES]; 2];
-    let [a, b] = &mut blocks;
     // SAFETY: the features are there.
-    unsafe { keystream_32([&groups[0], &groups[1]], [&count[0], &count[1]], [a, b]) };
-    let mut alone = [Block([0; 64]); LANES];
+    unsafe { keystream([&groups[0], &groups[1]], [&count[0], &count[1]], &mut blocks, [None; 2], &mut []) };
+    let mut alone = [[Block([0; 64]); LANES]; 2];
     // SAFETY: the features are there.
-    unsafe { keystream_16(&groups[1], &count[1], &mut alone) };
+    unsafe { keystream([&groups[1]], [&count[1]], &mut alone, [None], &mut []) };
     for n in 0..2 * LANES {
         for most in 1..=rows::MOST {
             let mut row = [Block([0; 64]); rows::MOST];
@@ -173,7 +186,7 @@ fn lanes_and_rows_make_the_same_blocks() {
             assert_eq!(row[most - 1].0, blocks[n / LANES][n % LANES].0, "lane {n}, block {most} of the call");
         }
     }
-    assert!(alone.iter().zip(&blocks[1]).all(|(alone, block)| alone.0 == block.0));
+    assert!(alone[0].iter().zip(&blocks[1]).all(|(alone, block)| alone.0 == block.0));
 }
 
 proptest! {
@@ -183,7 +196,8 @@ proptest! {
     #[test]
     fn the_plan_gives_each_block_once(mut lengths in prop::collection::vec(lengths(), 1..=FLIGHT)) {
         lengths.sort_unstable_by(|a, b| b.cmp(a));
-        let mut plan = Plan::new(lengths.iter().copied());
+        let blocks = std::array::from_fn(|n| lengths.get(n).map_or(0, |length| 1 + length.div_ceil(64) as u32));
+        let mut plan = Plan::new(lengths.len(), blocks);
         let mut given: Vec<Vec<u32>> = lengths.iter().map(|length| vec![0; 1 + length.div_ceil(64)]).collect();
         let mut items = 0;
         while let Some(item) = plan.next() {

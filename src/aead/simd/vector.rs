@@ -136,8 +136,7 @@ pub(super) fn window(text: &[u8], at: isize) -> V {
 /// `text ^= stream`, as far as the text goes, at most 64 bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn xor(text: &mut [u8], stream: &Block) {
-    let stream = load(&stream.0);
+pub(super) fn xor(text: &mut [u8], stream: V) {
     if let Some(text) = text.first_chunk_mut::<64>() {
         store(text, _mm512_xor_si512(load(text), stream));
     } else {
