@@ -77,24 +77,29 @@ fn check_tags(texts: &[Vec<u8>], keys: &[[u8; 32]]) {
     if !CpuFeatures::detect().avx512 {
         return;
     }
-    let (mut some, mut more) = (texts.to_vec(), texts.to_vec());
-    let (first, second) = (eight(&mut some), eight(&mut more));
-    let lengths = Quads(std::array::from_fn(|n| texts.get(n).map_or(0, |text| text.len() as u64)));
-    let eights = [&first, &second].map(|eight| Eight { count: texts.len(), texts: eight, lengths: &lengths });
-    let mut eight_keys = [keys[0]; PACKETS];
-    eight_keys.iter_mut().zip(keys).for_each(|(slot, key)| *slot = *key);
+    // The second group has the same in another order, so that none passes for the other.
+    let [mut one, mut other] = [texts.to_vec(), texts.iter().rev().cloned().collect()];
+    let lengths =
+        [&one, &other].map(|texts| Quads(std::array::from_fn(|n| texts.get(n).map_or(0, |text| text.len() as u64))));
+    let groups = [eight(&mut one), eight(&mut other)];
+    let [first, second] = [0, 1].map(|n| Eight { count: texts.len(), texts: &groups[n], lengths: &lengths[n] });
+    let mut first_keys = [[0; 32]; PACKETS];
+    first_keys[..texts.len()].copy_from_slice(&keys[..texts.len()]);
+    let mut second_keys = first_keys;
+    second_keys[..texts.len()].reverse();
     for way in [Way::Across, Way::Inside] {
         let mut powers = Powers::EMPTY;
         // SAFETY: the features are there.
-        let tags = unsafe { poly::tags(&eights[0], &eight_keys, way, &mut powers) };
+        let tags = unsafe { poly::tags(&first, &first_keys, way, &mut powers) };
         for (n, expected) in expected.iter().enumerate() {
             assert_eq!(tags[n], *expected, "{way:?}, {} bytes, key {:x?}", texts[n].len(), keys[n]);
         }
     }
     // SAFETY: the features are there.
-    let tags = unsafe { poly::tags_of_two(&eights, [&eight_keys; 2]) };
+    let tags = unsafe { poly::tags_of_two(&[first, second], [&first_keys, &second_keys]) };
     for (n, expected) in expected.iter().enumerate() {
-        assert_eq!([tags[0][n], tags[1][n]], [*expected; 2], "of two, {} bytes, key {:x?}", texts[n].len(), keys[n]);
+        let both = [tags[0][n], tags[1][texts.len() - 1 - n]];
+        assert_eq!(both, [*expected; 2], "of two, {} bytes, key {:x?}", texts[n].len(), keys[n]);
     }
 }
 
