@@ -15,8 +15,9 @@ pub fn to_text(peers: &[PeerChange]) -> Zeroizing<String> {
 
 /// Enough for a peer, so that no copy of its keys is left behind by growing.
 fn room(peer: &PeerChange) -> usize {
-    const FIXED: usize = 512;
-    const PREFIX: usize = 48;
+    // All lines with the longest values: an IPv6 endpoint, a keepalive of five digits.
+    const FIXED: usize = 288;
+    const PREFIX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128, ".len();
     FIXED + PREFIX * peer.allowed_ips.len() + peer.name.as_ref().map_or(0, String::len)
 }
 
@@ -42,4 +43,30 @@ fn write_peer(text: &mut String, peer: &PeerChange) -> fmt::Result {
         writeln!(text, "PersistentKeepalive = {seconds}")?;
     }
     writeln!(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::change::{AllowedIpChange, SecretKey};
+
+    /// Growing would leave a copy of the preshared keys behind.
+    #[test]
+    fn there_is_room_for_the_longest_peer() {
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let peer = PeerChange {
+            public_key: [0xff; 32],
+            preshared_key: Some(SecretKey::new(&[0xff; 32])),
+            endpoint: Some(format!("[{longest}]:65535").parse().unwrap()),
+            persistent_keepalive: Some(65_535),
+            allowed_ips: (0..3)
+                .map(|_| AllowedIpChange { prefix: format!("{longest}/128").parse().unwrap(), remove: false })
+                .collect(),
+            name: Some("é".repeat(64)),
+            ..PeerChange::default()
+        };
+        let len = to_text(std::slice::from_ref(&peer)).len();
+        assert!(len <= room(&peer), "{len} bytes in {}", room(&peer));
+        assert!(len + 64 > room(&peer), "and not much more than that");
+    }
 }

@@ -3,7 +3,7 @@
 mod proposal;
 
 use super::new_files::{NewFile, WriteError, folder_of, write_all};
-use super::nic::{Login, Nic};
+use super::nic::{Login, Nic, kernel_has_addresses};
 use super::system::System;
 use crate::config::keys::to_base64;
 use ipnet::IpNet;
@@ -68,7 +68,9 @@ const INTERFACE: &str = "wg0";
 pub fn setup(system: &System, options: &SetupOptions, out: &mut impl Write) -> Result<(), SetupError> {
     let nics = Nic::all(system);
     let logins = Login::all(system);
-    let free = |nic: &&Nic| !logins.iter().any(|login| login.is_on(nic));
+    // A NIC with addresses of the kernel's is somebody's: taken for a gateway, it would be gone for them.
+    let used = |nic: &Nic| nic.interfaces.iter().any(|interface| kernel_has_addresses(system, interface));
+    let free = |nic: &&Nic| !used(nic) && !logins.iter().any(|login| login.is_on(nic));
     let mut candidates = nics.iter().filter(free).map(|nic| nic.address.clone());
     let mut device = |named: &Option<String>, number| match named {
         Some(named) => named_device(system, &logins, named, number).map(Some),

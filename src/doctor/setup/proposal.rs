@@ -2,6 +2,7 @@
 
 use super::{INTERFACE, IpAddr, IpNet, Login, Nic, SetupOptions, System};
 use crate::doctor::checks::free_huge_mib;
+use crate::doctor::nic::kernel_has_addresses;
 use crate::doctor::system::{list_of, numbers};
 use std::fmt::Write;
 
@@ -135,7 +136,12 @@ impl Proposal<'_> {
                 None => "",
             };
             let login = self.logins.iter().find(|login| login.is_on(nic));
-            let login = login.map(|login| format!("; carries {}: never a port", login.what)).unwrap_or_default();
+            let used = nic.interfaces.iter().find(|interface| kernel_has_addresses(self.system, interface));
+            let login = match (login, used) {
+                (Some(login), _) => format!("; carries {}: never a port", login.what),
+                (None, Some(interface)) => format!("; in use: the kernel has addresses on {interface}"),
+                (None, None) => String::new(),
+            };
             writeln!(text, "#   {}: {driver}{node}{link}{login}", nic.shown())?;
         }
         writeln!(text)

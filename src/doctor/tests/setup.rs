@@ -73,6 +73,18 @@ fn ports_are_proposed_on_free_nics_and_cores_near_them() {
 }
 
 #[test]
+fn a_nic_that_the_kernel_uses_is_not_proposed() {
+    let tree = Tree::healthy();
+    tree.file("proc/net/if_inet6", "20010db8000000000000000000000005 02 40 00 80     eth2\n");
+    let text = proposed(&tree, &SetupOptions::default()).unwrap();
+    assert!(text.contains("mlx5_core, node 0, link; in use: the kernel has addresses on eth2\n"), "{text}");
+    assert!(text.contains("device = \"0000:3b:00.0\"") && !text.contains("device = \"0000:3c:00.0\""));
+    // Whoever names it is believed.
+    let named = SetupOptions { inner: Some("0000:3c:00.0".into()), ..SetupOptions::default() };
+    assert!(proposed(&tree, &named).unwrap().contains("device = \"0000:3c:00.0\""));
+}
+
+#[test]
 fn what_is_named_on_the_command_line_is_a_whole_configuration() {
     let tree = Tree::healthy();
     tree.file("sys/devices/virtual/net/lan0/carrier", "1").link("sys/class/net/lan0", "../../devices/virtual/net/lan0");
