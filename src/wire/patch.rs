@@ -2,7 +2,6 @@
 
 use super::checksum::Sum;
 use super::{ipv4, ipv6, protocol, udp};
-use std::net::Ipv6Addr;
 
 /// Completes an IPv4 header without options in front of a UDP datagram of `datagram` bytes: TOS, length, identification, checksum. The
 /// header is whole but that the first three are zero; its checksum is brought up to date (RFC 1624). Shorter slices change nothing.
@@ -39,15 +38,12 @@ pub fn udp_length(udp: &mut [u8], datagram: u16) {
 /// Computes the UDP checksum of a whole IPv6 packet without extension headers (RFC 8200, 8.1). Shorter slices change nothing.
 pub fn udp_checksum_v6(packet: &mut [u8]) {
     let Some((ip, datagram)) = packet.split_first_chunk_mut::<{ ipv6::HEADER_LEN }>() else { return };
-    let address = |at: usize| {
-        let bytes = ip.get(at..).and_then(|b| b.first_chunk::<16>());
-        Ipv6Addr::from(bytes.copied().unwrap_or_default())
-    };
-    let (source, destination) = (address(8), address(24));
     let Some(header) = datagram.first_chunk_mut::<{ udp::HEADER_LEN }>() else { return };
     [header[6], header[7]] = [0, 0];
-    let length = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
-    let sum = Sum::new().pseudo_v6(source, destination, protocol::UDP, length).bytes(datagram).checksum();
+    let length = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
+    // Both addresses, and the rest of the pseudo header.
+    let pseudo = Sum::new().bytes(&ip[8..]).word(length).word(protocol::UDP.into());
+    let sum = pseudo.bytes(datagram).checksum();
     // Zero means "none" and is sent as its complement.
     let sum = if sum == 0 { u16::MAX } else { sum };
     if let Some(header) = datagram.first_chunk_mut::<{ udp::HEADER_LEN }>() {
