@@ -104,13 +104,14 @@ impl<A: PacketPool> CryptoWorker<A> {
     /// Claims what is ready, looks up the keypairs and headers of all, and then pops: the cache misses of many peers run side by side.
     fn gather(&mut self, turn: &Turn<'_, A>) -> usize {
         let claims = self.claim(turn);
+        look_ahead(&claims, turn);
         // A place each; it stays free if nothing is popped.
         let places = self.free;
         let mut keypairs: ArrayVec<Option<&Keypair>, BATCH> = ArrayVec::new();
         for (claim, place) in claims.iter().zip(places) {
             let keypair = if claim.dir() == Dir::Egress { usable(claim, turn) } else { None };
             if let (Some(keypair), Some(chunk)) = (keypair, self.chunks.get_mut(place)) {
-                chunk.plan = encap::plan(claim, keypair, turn);
+                chunk.plan.make(claim, keypair, turn);
             }
             keypairs.push(keypair);
         }
@@ -230,6 +231,10 @@ impl<A: PacketPool> CryptoWorker<A> {
                 continue;
             }
             cycles.enter(Stage::Drain);
+            match dir {
+                Dir::Egress => raw.of(&mut self.chunks).for_each(|chunk| look_before(chunk)),
+                Dir::Ingress => look_for_keypairs(|| raw.into_iter().filter_map(|place| self.chunks.get(place)), turn),
+            }
             let mut jobs: ArrayVec<Job<'_>, JOBS> = ArrayVec::new();
             for chunk in raw.of(&mut self.chunks) {
                 add_jobs(chunk, dir, &mut jobs, turn);
@@ -294,6 +299,39 @@ impl<A: PacketPool> CryptoWorker<A> {
         done.into_iter().for_each(Ticket::pass);
         released
     }
+}
+
+/// Asks the cache for what the claims' peers and keypairs will be asked: a step over all of them, since each waits for the one before.
+#[inline]
+fn look_ahead<A: PacketPool>(claims: &[Claim<A::Packet, Peer>], turn: &Turn<'_, A>) {
+    for claim in claims {
+        match claim.dir() {
+            Dir::Egress => claim.prefetch_to_send(),
+            Dir::Ingress => claim.prefetch_to_receive(),
+        }
+    }
+    let index = &turn.shared.index;
+    let keypairs = || claims.iter().filter(|claim| claim.dir() == Dir::Egress).filter_map(|claim| claim.keys.current());
+    keypairs().for_each(|slot| index.prefetch(slot));
+    keypairs().for_each(|slot| index.prefetch_keypair(turn.reader, slot, Keypair::prefetch_to_send));
+}
+
+/// Asks the cache for the lines in front of packets that the outer headers go to: nobody has touched them since the packets came.
+#[inline]
+fn look_before<P: Packet>(chunk: &Chunk<P>) {
+    chunk.packets.iter().for_each(|packet| packet.prefetch_before(encap::FRONT));
+}
+
+/// Asks the cache for the keypairs that open raw chunks: their places first, and then what is in these.
+#[inline]
+fn look_for_keypairs<'a, A: PacketPool, I: Iterator<Item = &'a Chunk<A::Packet>>>(
+    chunks: impl Fn() -> I,
+    turn: &Turn<'_, A>,
+) {
+    let index = &turn.shared.index;
+    let receivers = || chunks().filter_map(|chunk| chunk.packets.first()).map(|packet| packet.meta().receiver);
+    receivers().for_each(|receiver| index.prefetch(receiver));
+    receivers().for_each(|receiver| index.prefetch_keypair(turn.reader, receiver, Keypair::prefetch_to_receive));
 }
 
 /// Gives a claim back for which there is no place after all.

@@ -20,6 +20,7 @@ pub(super) fn job<'a>(
     if !keypair.may_receive(now_ms, counter) {
         return Err(DropReason::SessionExpired);
     }
+    keypair.replay().prefetch(counter);
     meta.counter = counter;
     meta.keypair_serial = keypair.serial();
     Ok(Job::new(keypair.receive_key(), counter, sealed))

@@ -5,7 +5,7 @@ use super::forward::write_ethernet;
 use super::{DropReason, PeerFlow};
 use crate::aead::Job;
 use crate::frame::{Packet, PacketPool};
-use crate::peer::{MOST_HEADERS, OuterHeaders, Stamp};
+use crate::peer::{MOST_HEADERS, OuterWay, Stamp};
 use crate::route::{AdjacencyIndex, NextHop};
 use crate::session::Keypair;
 use crate::shared::Hop;
@@ -21,6 +21,8 @@ const TAG: usize = 16;
 const OUTER_V4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN;
 /// Ethernet, IPv6 and UDP.
 const OUTER_V6: usize = ethernet::HEADER_LEN + MOST_HEADERS;
+/// The most that goes in front of a packet.
+pub(super) const FRONT: usize = OUTER_V6 + DataHeader::LEN;
 const _: () = assert!(MOST_HEADERS == ipv6::HEADER_LEN + udp::HEADER_LEN);
 /// TTL of outer packets (RFC 1700's default).
 const TTL: u8 = 64;
@@ -38,12 +40,15 @@ pub(super) enum WayOut {
 }
 
 /// What all packets of a chunk share: one peer, one keypair, one way out. Made under the claim, which orders nonces; the packets are
-/// written later, many chunks' together, so that no atomic of the next chunk waits for them.
+/// written later, many chunks' together, so that no atomic of the next chunk waits for them. It is made where it stays.
 #[derive(Debug)]
 pub(super) struct Plan {
-    template: Template,
+    /// Ethernet, IP and UDP headers, with lengths and checksums of an empty datagram; of IPv4 the first [`OUTER_V4`] bytes.
+    front: [u8; OUTER_V6],
+    ipv6: bool,
     /// The verdict of all: 0 is good.
     verdict: u8,
+    way_out: WayOut,
     /// The first packet's nonce; the others follow.
     first: u64,
     /// The peer's index of the keypair.
@@ -53,20 +58,70 @@ pub(super) struct Plan {
     mtu: usize,
 }
 
-/// Ethernet, IP and UDP headers of a chunk.
-#[derive(Debug)]
-struct Template {
-    /// The headers, with lengths and checksums of an empty datagram; of IPv4 the first [`OUTER_V4`] bytes.
-    front: [u8; OUTER_V6],
-    ipv6: bool,
-    way_out: WayOut,
-}
-
 impl Plan {
     /// For packets that go nowhere, for this reason.
     pub(super) fn refused(reason: DropReason) -> Self {
-        let template = Template { front: [0; OUTER_V6], ipv6: false, way_out: WayOut::Nowhere };
-        Self { template, verdict: reason.verdict(), first: 0, remote: 0, local: 0, mtu: 0 }
+        let verdict = reason.verdict();
+        let (front, way_out) = ([0; OUTER_V6], WayOut::Nowhere);
+        Self { front, ipv6: false, verdict, way_out, first: 0, remote: 0, local: 0, mtu: 0 }
+    }
+
+    /// Finds the way of a peer's packets; they have no nonces yet. Egress owner only (the kept headers).
+    #[inline]
+    pub(super) fn make<A: PacketPool>(&mut self, flow: &PeerFlow<A::Packet>, keypair: &Keypair, turn: &Turn<'_, A>) {
+        (self.remote, self.local) = (keypair.remote_index(), keypair.local_index());
+        self.mtu = mtu(flow, turn);
+        match self.template(flow, turn) {
+            Ok(way_out) => (self.verdict, self.way_out) = (0, way_out),
+            Err(reason) => *self = Self::refused(reason),
+        }
+    }
+
+    /// The headers for the peer's endpoint: those of the chunk before, while nothing has changed that they were made of.
+    #[inline]
+    fn template<A: PacketPool>(
+        &mut self,
+        flow: &PeerFlow<A::Packet>,
+        turn: &Turn<'_, A>,
+    ) -> Result<WayOut, DropReason> {
+        let shared = turn.shared;
+        let now = Stamp { endpoint: flow.endpoint_stamp(), routes: shared.outer_generation() };
+        let (ethernet, headers) = parts(&mut self.front).ok_or(DropReason::NoRoom)?;
+        if let Some(OuterWay { ipv6, adjacency }) = flow.headers.copy_to(now, headers)
+            && let Ok((macs, port)) = shared.outer.adjacencies.header(AdjacencyIndex::from_raw(adjacency))
+        {
+            self.ipv6 = ipv6;
+            write_ethernet(ethernet, &macs, ether_type(ipv6));
+            return Ok(WayOut::Port(port));
+        }
+        self.resolve(flow, turn)
+    }
+
+    /// Resolves the peer's endpoint to headers, and keeps them where the next hop is known.
+    #[cold]
+    fn resolve<A: PacketPool>(&mut self, flow: &PeerFlow<A::Packet>, turn: &Turn<'_, A>) -> Result<WayOut, DropReason> {
+        let shared = turn.shared;
+        // Read before all that it stands for.
+        let routes = shared.outer_generation();
+        let (endpoint, stamp) = flow.stamped_endpoint();
+        let endpoint = endpoint.ok_or(DropReason::NoEndpoint)?;
+        let to = endpoint.remote.ip();
+        let next = shared.outer.fib.lookup(turn.reader, to);
+        let (way_out, port, macs) = match shared.outer.resolve(next) {
+            Hop::Wire { port, macs } => (WayOut::Port(port), port, macs),
+            Hop::Ask { port } => (WayOut::Ask(port), port, [0; 12]),
+            Hop::Local { .. } | Hop::None => return Err(DropReason::NoOuterRoute),
+        };
+        let from = shared.source(flow.tunnel, &endpoint, port).ok_or(DropReason::NoOuterRoute)?;
+        let (ethernet, headers) = parts(&mut self.front).ok_or(DropReason::NoRoom)?;
+        *headers = ip_and_udp(from, endpoint.remote).ok_or(DropReason::NoOuterRoute)?;
+        self.ipv6 = to.is_ipv6();
+        write_ethernet(ethernet, &macs, ether_type(self.ipv6));
+        if let (Some(NextHop::Adjacency(index)), WayOut::Port(_)) = (next, way_out) {
+            let way = OuterWay { ipv6: self.ipv6, adjacency: index.to_raw() };
+            flow.headers.put(Stamp { endpoint: stamp, routes }, way, headers);
+        }
+        Ok(way_out)
     }
 
     /// Takes nonces for so many packets. Egress owner only.
@@ -83,7 +138,18 @@ impl Plan {
 
     /// Where the sealed packets go.
     pub(super) fn way_out(&self) -> WayOut {
-        self.template.way_out
+        self.way_out
+    }
+
+    /// Completes a sealed packet: the UDP checksum, which IPv6 demands (RFC 8200, 8.1); over IPv4 it stays zero (RFC 768: not used),
+    /// since the tag guards the payload better.
+    #[inline]
+    pub(super) fn finish(&self, data: &mut [u8]) {
+        if self.ipv6
+            && let Some(ip) = data.get_mut(ethernet::HEADER_LEN..)
+        {
+            patch::udp_checksum_v6(ip);
+        }
     }
 
     /// Our index of the keypair.
@@ -119,73 +185,21 @@ impl Plan {
     }
 }
 
-/// Finds the way of a peer's packets; they have no nonces yet. Egress owner only (the kept headers).
-#[inline]
-pub(super) fn plan<A: PacketPool>(flow: &PeerFlow<A::Packet>, keypair: &Keypair, turn: &Turn<'_, A>) -> Plan {
-    match template(flow, turn) {
-        Ok(template) => {
-            let (remote, local) = (keypair.remote_index(), keypair.local_index());
-            Plan { template, verdict: 0, first: 0, remote, local, mtu: mtu(flow, turn) }
-        }
-        Err(reason) => Plan::refused(reason),
-    }
-}
-
 /// The tunnel's MTU.
 #[inline]
 pub(super) fn mtu<A: PacketPool>(flow: &PeerFlow<A::Packet>, turn: &Turn<'_, A>) -> usize {
     turn.shared.tunnel(flow.tunnel).map_or(0, |tunnel| usize::from(tunnel.mtu))
 }
 
-/// The headers for the peer's endpoint: those of the chunk before, while nothing has changed that they were made of. Once a chunk.
+/// The Ethernet header, and those behind it.
 #[inline]
-fn template<A: PacketPool>(flow: &PeerFlow<A::Packet>, turn: &Turn<'_, A>) -> Result<Template, DropReason> {
-    let shared = turn.shared;
-    let now = Stamp { endpoint: flow.endpoint_stamp(), routes: shared.outer_generation() };
-    if let Some(headers) = flow.headers.get(now)
-        && let Ok((macs, port)) = shared.outer.adjacencies.header(AdjacencyIndex::from_raw(headers.adjacency))
-    {
-        return Ok(Template::new(&macs, &headers, WayOut::Port(port)));
-    }
-    resolve(flow, turn)
+fn parts(front: &mut [u8; OUTER_V6]) -> Option<(&mut [u8; ethernet::HEADER_LEN], &mut [u8; MOST_HEADERS])> {
+    let (ethernet, headers) = front.split_first_chunk_mut()?;
+    Some((ethernet, headers.first_chunk_mut()?))
 }
 
-/// Resolves the peer's endpoint to headers, and keeps them where the next hop is known.
-#[cold]
-fn resolve<A: PacketPool>(flow: &PeerFlow<A::Packet>, turn: &Turn<'_, A>) -> Result<Template, DropReason> {
-    let shared = turn.shared;
-    // Read before all that it stands for.
-    let routes = shared.outer_generation();
-    let (endpoint, stamp) = flow.stamped_endpoint();
-    let endpoint = endpoint.ok_or(DropReason::NoEndpoint)?;
-    let to = endpoint.remote.ip();
-    let next = shared.outer.fib.lookup(turn.reader, to);
-    let (way_out, port, macs) = match shared.outer.resolve(next) {
-        Hop::Wire { port, macs } => (WayOut::Port(port), port, macs),
-        Hop::Ask { port } => (WayOut::Ask(port), port, [0; 12]),
-        Hop::Local { .. } | Hop::None => return Err(DropReason::NoOuterRoute),
-    };
-    let from = shared.source(flow.tunnel, &endpoint, port).ok_or(DropReason::NoOuterRoute)?;
-    let bytes = ip_and_udp(from, endpoint.remote).ok_or(DropReason::NoOuterRoute)?;
-    let mut headers = OuterHeaders { bytes, ipv6: to.is_ipv6(), adjacency: 0 };
-    if let (Some(NextHop::Adjacency(index)), WayOut::Port(_)) = (next, way_out) {
-        headers.adjacency = index.to_raw();
-        flow.headers.put(Stamp { endpoint: stamp, routes }, &headers);
-    }
-    Ok(Template::new(&macs, &headers, way_out))
-}
-
-impl Template {
-    #[inline]
-    fn new(macs: &[u8; 12], headers: &OuterHeaders, way_out: WayOut) -> Self {
-        let mut front = [0; OUTER_V6];
-        let ether_type = if headers.ipv6 { EtherType::IPV6 } else { EtherType::IPV4 };
-        if let Some((ethernet, rest)) = front.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>() {
-            write_ethernet(ethernet, macs, ether_type);
-            rest.copy_from_slice(&headers.bytes);
-        }
-        Self { front, ipv6: headers.ipv6, way_out }
-    }
+fn ether_type(ipv6: bool) -> EtherType {
+    if ipv6 { EtherType::IPV6 } else { EtherType::IPV4 }
 }
 
 /// IP and UDP headers of an empty datagram; `None` if the families differ.
@@ -217,8 +231,7 @@ fn ip_and_udp(from: SocketAddr, to: SocketAddr) -> Option<[u8; MOST_HEADERS]> {
 /// Padding, nonce and headers of one packet (PROTOCOL A8). The sealed bytes follow the headers.
 #[inline]
 fn encapsulate<P: Packet>(packet: &mut P, plan: &Plan, nonce: u64) -> Result<(), DropReason> {
-    let Plan { template, remote, local, mtu, .. } = plan;
-    let mtu = *mtu;
+    let mtu = plan.mtu;
     let inner = packet.data().len();
     // What is larger was cut or refused before it came into the queue.
     if inner > mtu {
@@ -229,15 +242,15 @@ fn encapsulate<P: Packet>(packet: &mut P, plan: &Plan, nonce: u64) -> Result<(),
     let room = packet.append(padded - inner + TAG).ok_or(DropReason::NoRoom)?;
     // The tag is written over whatever stands there.
     room.iter_mut().take(padded - inner).for_each(|byte| *byte = 0);
-    let head = Head { tos, payload: DataHeader::LEN + padded + TAG, receiver: *remote, nonce };
-    let sealed_at = match template.ipv6 {
-        false => head.put::<OUTER_V4, P>(packet, template),
-        true => head.put::<OUTER_V6, P>(packet, template),
+    let head = Head { tos, payload: DataHeader::LEN + padded + TAG, receiver: plan.remote, nonce };
+    let sealed_at = match plan.ipv6 {
+        false => head.put::<OUTER_V4, P>(packet, &plan.front),
+        true => head.put::<OUTER_V6, P>(packet, &plan.front),
     };
     let sealed_at = sealed_at.ok_or(DropReason::NoRoom)?;
     let meta = packet.meta_mut();
     meta.counter = nonce;
-    meta.receiver = *local;
+    meta.receiver = plan.local;
     meta.sealed_at = u16::try_from(sealed_at).unwrap_or(u16::MAX);
     Ok(())
 }
@@ -252,12 +265,12 @@ struct Head {
 }
 
 impl Head {
-    /// Puts the template's first `OUTER` bytes in front, and the data header; returns how many bytes these are. `None`: no room.
+    /// Puts the first `OUTER` bytes of `front` in front, and the data header; returns how many bytes these are. `None`: no room.
     #[inline(always)]
-    fn put<const OUTER: usize, P: Packet>(&self, packet: &mut P, template: &Template) -> Option<usize> {
+    fn put<const OUTER: usize, P: Packet>(&self, packet: &mut P, front: &[u8; OUTER_V6]) -> Option<usize> {
         let sealed_at = OUTER + DataHeader::LEN;
         let (outer, header) = packet.prepend(sealed_at)?.split_first_chunk_mut::<OUTER>()?;
-        *outer = *template.front.first_chunk()?;
+        *outer = *front.first_chunk()?;
         DataHeader::write(header.first_chunk_mut()?, self.receiver, self.nonce);
         let datagram = u16::try_from(udp::HEADER_LEN + self.payload).unwrap_or(u16::MAX);
         let (_, ip) = outer.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;
@@ -272,15 +285,5 @@ impl Head {
         };
         patch::udp_length(ip.get_mut(udp_at..)?, datagram);
         Some(sealed_at)
-    }
-}
-
-/// Completes a sealed packet: the UDP checksum, which IPv6 demands (RFC 8200, 8.1); over IPv4 it stays zero (RFC 768: not used),
-/// since the tag guards the payload better.
-pub(super) fn finish(data: &mut [u8]) {
-    if let Some(ip) = data.get_mut(ethernet::HEADER_LEN..)
-        && ip.first().is_some_and(|v| v >> 4 == 6)
-    {
-        patch::udp_checksum_v6(ip);
     }
 }

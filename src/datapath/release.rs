@@ -26,7 +26,7 @@ pub(super) fn egress<A: PacketPool>(
             turn.counters.drop_packet(reason, packet);
             continue;
         }
-        encap::finish(packet.data_mut());
+        chunk.plan.finish(packet.data_mut());
         sent += 1;
         data |= packet.meta().kind == Kind::Data;
         bytes += message_len(&packet);

@@ -11,7 +11,7 @@ use super::Pool;
 use super::mbuf_priv::MbufPriv;
 use crate::frame::{Frame, Meta, Packet, PacketPool};
 use crate::queue::sync::{AtomicU16, Ordering};
-use crate::queue::{ChainLink, Link, Linked};
+use crate::queue::{ChainLink, Link, Linked, prefetch_write};
 use arrayvec::ArrayVec;
 use core::mem;
 use core::ptr::NonNull;
@@ -244,6 +244,11 @@ impl Packet for Mbuf {
         // SAFETY: as in `data_mut`.
         let data = unsafe { core::slice::from_raw_parts_mut(fields.data_ptr(), usize::from(fields.data_len())) };
         (meta, data)
+    }
+
+    #[inline(always)]
+    fn prefetch_before(&self, bytes: usize) {
+        prefetch_write(self.fields().data_ptr().wrapping_sub(bytes));
     }
 
     /// `rte_pktmbuf_free_bulk`: one call, grouped by pool.

@@ -49,6 +49,10 @@ pub trait Packet: Frame + Linked + std::fmt::Debug + 'static {
     fn meta_mut(&mut self) -> &mut Meta;
     /// Notes and bytes at once.
     fn parts_mut(&mut self) -> (&mut Meta, &mut [u8]);
+    /// Asks the cache for the line that begins so many bytes in front of the data, to be written.
+    fn prefetch_before(&self, bytes: usize) {
+        let _ = bytes;
+    }
     /// Gives a burst back to its pools in one go; `burst` is empty afterwards.
     fn free_burst<const N: usize>(burst: &mut ArrayVec<Self, N>) {
         burst.clear();

@@ -16,11 +16,9 @@ pub struct Stamp {
     pub routes: u64,
 }
 
-/// The IP and UDP headers of an empty datagram, and the adjacency that it leaves by.
+/// Which headers they are, and the adjacency that they leave by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OuterHeaders {
-    /// The headers, one behind the other; of IPv4 the first 28 bytes.
-    pub bytes: [u8; MOST_HEADERS],
+pub struct OuterWay {
     /// Whether it is IPv6.
     pub ipv6: bool,
     /// The adjacency: the index alone, since MAC addresses change (and are read anew for each chunk).
@@ -49,28 +47,29 @@ const FILLED: u64 = 1 << 32;
 const IPV6: u64 = 1 << 33;
 
 impl HeaderCache {
-    /// The headers, if they were made of what `now` says. The egress claim's holder.
+    /// Copies the headers, IP and UDP of an empty datagram one behind the other (of IPv4 the first 28 bytes), to `headers`, if they were
+    /// made of what `now` says. The egress claim's holder.
     #[inline]
-    pub fn get(&self, now: Stamp) -> Option<OuterHeaders> {
+    pub fn copy_to(&self, now: Stamp, headers: &mut [u8; MOST_HEADERS]) -> Option<OuterWay> {
         let way = self.way.load(Relaxed);
         let stamp = Stamp { endpoint: self.endpoint.load(Relaxed), routes: self.routes.load(Relaxed) };
         if way & FILLED == 0 || stamp != now {
             return None;
         }
-        let mut bytes = [0; MOST_HEADERS];
-        for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(&self.bytes) {
+        // Straight to where they stay: what is written word by word and read at once by greater pieces costs a core dearly.
+        for (place, word) in headers.as_chunks_mut().0.iter_mut().zip(&self.bytes) {
             *place = word.load(Relaxed).to_ne_bytes();
         }
-        Some(OuterHeaders { bytes, ipv6: way & IPV6 != 0, adjacency: u32::try_from(way & u64::from(u32::MAX)).ok()? })
+        Some(OuterWay { ipv6: way & IPV6 != 0, adjacency: u32::try_from(way & u64::from(u32::MAX)).ok()? })
     }
 
     /// Keeps headers that were made of what `now` said. The egress claim's holder.
-    pub fn put(&self, now: Stamp, headers: &OuterHeaders) {
+    pub fn put(&self, now: Stamp, way: OuterWay, headers: &[u8; MOST_HEADERS]) {
         self.endpoint.store(now.endpoint, Relaxed);
         self.routes.store(now.routes, Relaxed);
-        let family = if headers.ipv6 { IPV6 } else { 0 };
-        self.way.store(u64::from(headers.adjacency) | FILLED | family, Relaxed);
-        for (word, bytes) in self.bytes.iter().zip(headers.bytes.as_chunks().0) {
+        let family = if way.ipv6 { IPV6 } else { 0 };
+        self.way.store(u64::from(way.adjacency) | FILLED | family, Relaxed);
+        for (word, bytes) in self.bytes.iter().zip(headers.as_chunks().0) {
             word.store(u64::from_ne_bytes(*bytes), Relaxed);
         }
     }
@@ -84,16 +83,20 @@ mod tests {
     fn headers_are_good_for_what_they_were_made_of() {
         let cache = HeaderCache::default();
         let now = Stamp { endpoint: 0, routes: 0 };
-        assert_eq!(cache.get(now), None, "there are none yet");
+        let get = |now| {
+            let mut headers = [0; MOST_HEADERS];
+            cache.copy_to(now, &mut headers).map(|way| (way, headers))
+        };
+        assert_eq!(get(now), None, "there are none yet");
         for ipv6 in [true, false] {
-            let mut bytes = [u8::from(ipv6); MOST_HEADERS];
-            bytes[MOST_HEADERS - 1] = 7;
-            bytes[8] = 9;
-            let headers = OuterHeaders { bytes, ipv6, adjacency: u32::MAX - 1 };
-            cache.put(now, &headers);
-            assert_eq!(cache.get(now), Some(headers));
-            assert_eq!(cache.get(Stamp { endpoint: 4, ..now }), None);
-            assert_eq!(cache.get(Stamp { routes: 1, ..now }), None);
+            let mut headers = [u8::from(ipv6); MOST_HEADERS];
+            headers[MOST_HEADERS - 1] = 7;
+            headers[8] = 9;
+            let way = OuterWay { ipv6, adjacency: u32::MAX - 1 };
+            cache.put(now, way, &headers);
+            assert_eq!(get(now), Some((way, headers)));
+            assert_eq!(get(Stamp { endpoint: 4, ..now }), None);
+            assert_eq!(get(Stamp { routes: 1, ..now }), None);
         }
     }
 }

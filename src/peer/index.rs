@@ -2,7 +2,7 @@
 //!
 //! Indices are uniformly random (PROTOCOL, "Mistakes": an LFSR leaks the number of peers), so the table is kept at most half full.
 
-use crate::queue::{Domain, FlowId, Reader, Retired, Slots, prefetch_read, sync::Arc};
+use crate::queue::{Domain, FlowId, Reader, Retired, Slots, sync::Arc};
 use crate::session::Keypair;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -49,10 +49,20 @@ impl IndexTable {
         self.keypair(reader, self.slot(index)).filter(|k| k.local_index() == index)
     }
 
-    /// Asks the cache for the place of an index, for a lookup that comes later.
+    /// Asks the cache for the place of an index, or one of [`crate::session::KeySlots`], for [`IndexTable::prefetch_keypair`] or a lookup
+    /// that comes later.
     #[inline]
     pub fn prefetch(&self, index: u32) {
         self.keypairs.prefetch(self.slot(index) as usize);
+    }
+
+    /// Has `prefetch` ask the cache for what is needed of the keypair in the place of an index, for a lookup that comes later. Any core,
+    /// in a read section.
+    #[inline]
+    pub fn prefetch_keypair(&self, reader: &Reader, index: u32, prefetch: impl FnOnce(&Keypair)) {
+        if let Some(keypair) = self.keypairs.get(reader, self.slot(index) as usize) {
+            prefetch(keypair);
+        }
     }
 
     /// The peers of the live keypairs that these indices name, each at its index's place in `peers`: [`IndexTable::lookup`] for a burst
@@ -61,9 +71,7 @@ impl IndexTable {
     #[inline]
     pub fn lookup_burst(&self, reader: &Reader, indices: &[u32], peers: &mut [Option<u32>]) {
         for index in indices {
-            if let Some(keypair) = self.keypairs.get(reader, self.slot(*index) as usize) {
-                prefetch_read(std::ptr::from_ref(keypair));
-            }
+            self.prefetch_keypair(reader, *index, Keypair::prefetch_to_look_at);
         }
         for (index, peer) in indices.iter().zip(peers) {
             *peer = self.lookup(reader, *index).map(Keypair::flow);

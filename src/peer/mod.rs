@@ -8,12 +8,12 @@ mod index;
 mod stamps;
 
 pub use endpoint::{Endpoint, map as map_address, unmap as unmap_address};
-pub use headers::{HeaderCache, MOST_HEADERS, OuterHeaders, Stamp};
+pub use headers::{HeaderCache, MOST_HEADERS, OuterWay, Stamp};
 pub use index::{IndexTable, Pending};
 pub use stamps::{LOOK_WITHIN_MS, Stamps, wants};
 
 use crate::queue::{
-    SeqLatch,
+    SeqLatch, prefetch_read, prefetch_write,
     sync::{AtomicBool, AtomicU64, Ordering},
 };
 use crate::session::KeySlots;
@@ -28,28 +28,44 @@ use std::net::SocketAddr;
 /// | `headers` | the egress claim's holder: Relaxed stores |
 /// | `stamps` | the turns' holders: Relaxed stores; `wants` bits by anyone |
 /// | `sent`, `received` | the egress and the ingress turn's holder: Relaxed load and store |
+///
+/// The fields stand in the order of the cache lines of a flow, whose own last fields take 24 bytes of the first: both directions ask that
+/// one and the second, ingress the third, egress the fourth.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Peer {
-    /// The interface that it belongs to. Constant.
-    pub tunnel: u8,
-    /// Which keypairs are next, current and previous.
-    pub keys: KeySlots,
     /// When what happened, for the timer thread.
     pub stamps: Stamps,
+    /// Which keypairs are next, current and previous.
+    pub keys: KeySlots,
+    /// The interface that it belongs to. Constant.
+    pub tunnel: u8,
     /// Nobody answered twenty initiations: what is staged goes. control: w, egress owner: taken
     pub give_up: AtomicBool,
-    /// Bytes of data messages sent. egress turn: w
-    pub sent: Tally,
+    endpoint: SeqLatch<{ endpoint::WORDS }>,
     /// Bytes of data messages received and accepted. ingress turn: w
     pub received: Tally,
     /// Bytes of handshake messages, both ways: control threads add here, so that the data path never needs a read-modify-write.
     pub handshake_sent: AtomicU64,
     /// The same, received.
     pub handshake_received: AtomicU64,
+    /// Bytes of data messages sent. egress turn: w
+    pub sent: Tally,
     /// The outer headers of the last chunk. egress claim: rw
     pub headers: HeaderCache,
-    endpoint: SeqLatch<{ endpoint::WORDS }>,
 }
+
+#[cfg(not(loom))]
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    const LINE: usize = 64;
+    // What of the first line the flow leaves.
+    const FIRST: usize = LINE - 24;
+    assert!(offset_of!(Peer, keys) == FIRST, "the stamps fill the first line");
+    // The phase and the copy that readers ask.
+    let end_of_copy_0 = offset_of!(Peer, endpoint) + size_of::<u64>() * (1 + endpoint::WORDS);
+    assert!(end_of_copy_0 == FIRST + LINE && offset_of!(Peer, sent) == FIRST + 2 * LINE);
+};
 
 impl Peer {
     /// A peer of interface `tunnel`, without session; `endpoint` may be known.
@@ -98,6 +114,22 @@ impl Peer {
     /// Sets the endpoint for certain. Control threads only: it may wait for another writer.
     pub fn set_endpoint(&self, endpoint: Option<&Endpoint>) {
         self.endpoint.write(&Endpoint::pack(endpoint));
+    }
+
+    /// Asks the cache for what sending asks of the peer, for a chunk that is sent later.
+    #[inline]
+    pub fn prefetch_to_send(&self) {
+        prefetch_write(&raw const self.stamps);
+        prefetch_read(&raw const self.keys);
+        prefetch_write(&raw const self.sent);
+    }
+
+    /// The same of receiving.
+    #[inline]
+    pub fn prefetch_to_receive(&self) {
+        prefetch_write(&raw const self.stamps);
+        prefetch_read(&raw const self.keys);
+        prefetch_write(&raw const self.received);
     }
 
     /// All bytes sent to the peer, handshakes included. Any thread.

@@ -18,12 +18,14 @@ const PHASES: u64 = 4;
 /// `N` words under a sequence latch: a seqlock with two copies, so that a reader never waits for a preempted writer
 /// (the kernel's `seqcount_latch_t`), and with writers that enter by compare-exchange.
 ///
-/// All words are atomics: no read is a data race, only ever torn, and then thrown away. 8 + 16 `N` bytes.
+/// All words are atomics: no read is a data race, only ever torn, and then thrown away. 8 + 16 `N` bytes, of which readers ask the first
+/// 8 + 8 `N` while nobody writes.
 ///
 /// # Invariants
 /// `phase` only grows. Who moved it from idle to [`FILLING_0`] is the one writer until it is idle again; the copy that readers use in a
 /// phase is not written in that phase, and holds one value.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SeqLatch<const N: usize> {
     /// Readers: r. The writer: rw.
     phase: AtomicU64,

@@ -7,7 +7,10 @@ use super::limits::{
 };
 use crate::aead::Key;
 use crate::noise::SessionSecrets;
-use crate::queue::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use crate::queue::{
+    prefetch_read, prefetch_write,
+    sync::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 
 /// The keys that one handshake made. Both keys are zeroed on drop.
 ///
@@ -19,32 +22,42 @@ use crate::queue::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// visible to the next owner. `dead` and `no_send` only ever go from false to true and carry no other data: who reads
 /// the old value is a packet that came just before. That a keypair is not freed under a reader is the grace period's work.
 ///
-/// All that a packet asks of it but the window lies on its first two cache lines; all that classify asks, on the first.
+/// What is sent asks its first cache line alone, and so does classify; what is received asks the second, too, and one of the window.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Keypair {
+    send: Key,
     // Set when it is made.
     local_index: u32,
     remote_index: u32,
-    serial: u32,
-    flow: u32,
     created_ms: u64,
     /// The next counter to send. egress owner: rw, others: r
     nonce: AtomicU64,
+    // Set when it is made.
+    flow: u32,
     /// all: r, once true by anyone
     dead: AtomicBool,
     /// all: r, once true by anyone
     no_send: AtomicBool,
-    /// turn's holder: rw
-    sent_lastminute: AtomicBool,
     // Set when it is made.
     initiator: bool,
     precedes: bool,
-    send: Key,
     receive: Key,
+    // Set when it is made.
+    serial: u32,
+    /// turn's holder: rw
+    sent_lastminute: AtomicBool,
     /// turn's holder: rw
     replay: ReplayWindow,
 }
+
+#[cfg(not(loom))]
+const _: () = {
+    use core::mem::offset_of;
+    const LINE: usize = 64;
+    assert!(offset_of!(Keypair, precedes) < LINE, "what is sent asks one cache line");
+    assert!(offset_of!(Keypair, receive) == LINE && offset_of!(Keypair, replay) + size_of::<u64>() <= 2 * LINE);
+};
 
 impl Keypair {
     /// A fresh keypair of the peer `flow`, born at `created_ms`. `serial` is unlike that of every keypair that a packet
@@ -73,6 +86,25 @@ impl Keypair {
     pub fn with_precedence(mut self, precedes: bool) -> Self {
         self.precedes = precedes;
         self
+    }
+
+    /// Asks the cache for what tells whose it is.
+    #[inline]
+    pub fn prefetch_to_look_at(&self) {
+        prefetch_read(&raw const self.local_index);
+    }
+
+    /// Asks the cache for what sending asks.
+    #[inline]
+    pub fn prefetch_to_send(&self) {
+        prefetch_write(&raw const self.send);
+    }
+
+    /// Asks the cache for what receiving asks, but for the window's bits.
+    #[inline]
+    pub fn prefetch_to_receive(&self) {
+        self.prefetch_to_look_at();
+        prefetch_write(&raw const self.receive);
     }
 
     /// Our index: it is in what the peer sends.

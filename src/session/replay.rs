@@ -4,7 +4,10 @@
 //! counter are sure to be there.
 
 use super::limits::{REJECT_AFTER_MESSAGES, REPLAY_WINDOW_BITS, REPLAY_WINDOW_USABLE};
-use crate::queue::sync::{AtomicU64, Ordering::Relaxed};
+use crate::queue::{
+    prefetch_write,
+    sync::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Words of the ring.
 const WORDS: usize = 128;
@@ -17,6 +20,7 @@ const _: () = assert!(WORDS.is_power_of_two() && WORDS as u64 * u64::BITS as u64
 /// (Release by one holder, Acquire by the next) makes one holder's writes visible to the next. The words are atomic only
 /// so that this needs no unsafe cell; there is no read-modify-write.
 #[derive(Debug)]
+#[repr(C)]
 pub struct ReplayWindow {
     /// The greatest counter accepted, plus one; 0 before the first. turn's holder: rw
     next: AtomicU64,
@@ -53,6 +57,12 @@ impl ReplayWindow {
         let bits = place.load(Relaxed);
         place.store(bits | bit, Relaxed);
         bits & bit == 0
+    }
+
+    /// Asks the cache for what [`Self::accept`] of this counter asks beside the greatest one.
+    #[inline]
+    pub fn prefetch(&self, counter: u64) {
+        prefetch_write(self.word(counter.wrapping_add(1) / u64::BITS as u64));
     }
 
     /// The greatest counter accepted. Any thread; a snapshot.
