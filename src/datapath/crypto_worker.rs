@@ -5,7 +5,9 @@
 //! turn has not come waits in `chunks` while the worker goes on.
 
 use super::{
-    Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap, places::Places, release,
+    Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap,
+    places::Places,
+    release::{self, Inbound},
     undeliverable,
 };
 use crate::aead::{Cipher, Job};
@@ -271,32 +273,50 @@ impl<A: PacketPool> CryptoWorker<A> {
             return 0;
         }
         let mut done: ArrayVec<Ticket<A::Packet, Peer>, PLACES> = ArrayVec::new();
-        let mut forward = Forward::new(turn);
-        let mut released = 0;
+        let mut places = Places(0);
         for place in held {
-            let Some(chunk) = self.chunks.get_mut(place) else { continue };
-            if !chunk.ticket.as_ref().is_some_and(Ticket::is_turn) {
-                continue;
+            if let Some(chunk) = self.chunks.get_mut(place)
+                && let Some(ticket) = chunk.ticket.take_if(|ticket| ticket.is_turn())
+            {
+                places.insert(place);
+                done.push(ticket);
             }
-            let Some(ticket) = chunk.ticket.take() else { continue };
-            self.free.insert(place);
+        }
+        if done.is_empty() {
+            return 0;
+        }
+        let released = self.release_chunks(places, &done, turn, tx);
+        self.free.0 |= places.0;
+        // What the next holder of the turn sends must follow what was released here.
+        tx.flush(turn.counters);
+        done.into_iter().for_each(Ticket::pass);
+        released
+    }
+
+    /// Releases the chunks at these places, of the holders of these turns, in order. Returns their packets.
+    fn release_chunks(
+        &mut self,
+        places: Places,
+        tickets: &[Ticket<A::Packet, Peer>],
+        turn: &Turn<'_, A>,
+        tx: &mut Tx<A::Packet>,
+    ) -> usize {
+        let mut released = 0;
+        let (mut forward, mut inbound) = (Forward::new(turn), Inbound::new(turn));
+        for (place, ticket) in places.zip(tickets) {
+            let Some(chunk) = self.chunks.get_mut(place) else { continue };
             released += chunk.packets.len();
             turn.counters.cycles.did(Stage::Release, chunk.packets.len(), 1);
             if ticket.is_retired() {
                 turn.counters.drop_burst(DropReason::PeerGone, &mut chunk.packets);
             } else if chunk.dir == Dir::Egress {
-                release::egress(chunk, &ticket, turn, tx);
+                release::egress(chunk, ticket, turn, tx);
             } else {
-                release::ingress(chunk, &ticket, &mut forward, tx);
+                inbound.chunk(chunk, ticket, &mut forward, tx);
             }
-            done.push(ticket);
         }
+        inbound.flush(&mut forward, tx);
         forward.push();
-        if !done.is_empty() {
-            // What the next holder of the turn sends must follow what was released here.
-            tx.flush(turn.counters);
-        }
-        done.into_iter().for_each(Ticket::pass);
         released
     }
 }

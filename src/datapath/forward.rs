@@ -15,16 +15,14 @@ pub(super) struct Forward<'r, A: PacketPool> {
     to_peers: Handoff<'r, A::Packet>,
     /// Bytes of inner packets that every tunnel takes as they are.
     fits: usize,
+    /// The last destination that was looked up among the routes.
+    last: Option<(IpAddr, Hop)>,
 }
 
 impl<'r, A: PacketPool> Forward<'r, A> {
     pub(super) fn new(turn: &'r Turn<'r, A>) -> Self {
         let to_peers = Handoff::new(Dir::Egress, turn.reader, &turn.shared.flows);
-        Self { turn, to_peers, fits: fits_everywhere(turn.shared) }
-    }
-
-    pub(super) fn turn(&self) -> &'r Turn<'r, A> {
-        self.turn
+        Self { turn, to_peers, fits: fits_everywhere(turn.shared), last: None }
     }
 
     /// One inner packet (no Ethernet header) on its way; one of our own does not age here.
@@ -32,18 +30,19 @@ impl<'r, A: PacketPool> Forward<'r, A> {
         let Ok(parsed) = InnerPacket::parse(packet.data()) else {
             return self.turn.counters.drop_packet(DropReason::BadInner, packet);
         };
-        self.accepted(packet, parsed.destination, tx);
+        let to = parsed.destination;
+        let peer = self.turn.shared.allowed.lookup(self.turn.reader, to);
+        self.accepted(packet, to, peer, tx);
     }
 
-    /// The same of one that was checked, and goes to `to`.
-    pub(super) fn accepted(&mut self, mut packet: A::Packet, to: IpAddr, tx: &mut Tx<A::Packet>) {
+    /// The same of one that was checked, and goes to `to`, an allowed IP of `peer` if that is not ours.
+    #[inline]
+    pub(super) fn accepted(&mut self, mut packet: A::Packet, to: IpAddr, peer: Option<u32>, tx: &mut Tx<A::Packet>) {
         let turn = self.turn;
-        let shared = turn.shared;
-        let hop = shared.inner.hop(turn.reader, to);
+        let hop = self.hop(to);
         if let Hop::Local { port, .. } = hop {
             return hand_to_control(packet, Kind::Local, port, turn);
         }
-        let peer = shared.allowed.lookup(turn.reader, to);
         let ours = packet.meta().kind == Kind::Route;
         if peer.is_none() && hop == Hop::None {
             return match to.is_multicast() {
@@ -95,6 +94,7 @@ impl<'r, A: PacketPool> Forward<'r, A> {
         self.to_peers.add(peer, packet);
     }
 
+    #[inline]
     fn send_to_wire(&mut self, hop: Hop, packet: A::Packet, tx: &mut Tx<A::Packet>) {
         let turn = self.turn;
         let (Hop::Wire { port, .. } | Hop::Ask { port }) = hop else {
@@ -106,6 +106,17 @@ impl<'r, A: PacketPool> Forward<'r, A> {
         }
         let ours = packet.meta().kind == Kind::Route;
         fragment::cut(packet, mtu, ours, turn, |piece| send_by(hop, piece, turn, tx));
+    }
+
+    /// Where `to` is. Packets to one address often follow each other.
+    #[inline]
+    fn hop(&mut self, to: IpAddr) -> Hop {
+        if let Some((_, hop)) = self.last.filter(|(last, _)| *last == to) {
+            return hop;
+        }
+        let hop = self.turn.shared.inner.hop(self.turn.reader, to);
+        self.last = Some((to, hop));
+        hop
     }
 
     /// Pushes what was collected for peers.
@@ -121,6 +132,7 @@ fn fits_everywhere<A: PacketPool>(shared: &Shared<A>) -> usize {
 }
 
 /// Puts the Ethernet header in front of an IP packet that fits its port.
+#[inline]
 fn send_by<A: PacketPool>(hop: Hop, mut packet: A::Packet, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>) {
     let ether_type = ether_type(packet.data());
     let Some(front) = packet.prepend(ethernet::HEADER_LEN) else {

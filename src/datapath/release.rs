@@ -3,7 +3,7 @@
 
 use super::crypto_worker::{Chunk, Turn, ask};
 use super::{DropReason, Forward, PeerFlow, Tx, encap};
-use crate::frame::{Frame, Kind, Meta, Packet, PacketPool};
+use crate::frame::{BURST, Frame, Kind, Meta, Packet, PacketPool};
 use crate::peer::wants;
 use crate::queue::Dir;
 use crate::session::Keypair;
@@ -11,7 +11,8 @@ use crate::wire::{
     InnerPacket, ecn, tcp,
     wireguard::{self, DataHeader},
 };
-use std::net::{IpAddr, SocketAddr};
+use arrayvec::ArrayVec;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Sends a sealed chunk. The egress turn's holder.
 pub(super) fn egress<A: PacketPool>(
@@ -21,6 +22,7 @@ pub(super) fn egress<A: PacketPool>(
     tx: &mut Tx<A::Packet>,
 ) {
     let (mut sent, mut bytes, mut data) = (0u64, 0u64, false);
+    let way_out = chunk.plan.way_out();
     for mut packet in chunk.packets.drain(..) {
         if let Some(reason) = DropReason::from_verdict(packet.meta().verdict) {
             turn.counters.drop_packet(reason, packet);
@@ -30,7 +32,7 @@ pub(super) fn egress<A: PacketPool>(
         sent += 1;
         data |= packet.meta().kind == Kind::Data;
         bytes += message_len(&packet);
-        match chunk.plan.way_out() {
+        match way_out {
             encap::WayOut::Port(port) => tx.push(port, packet, turn.counters),
             encap::WayOut::Ask(port) => super::hand_to_control(packet, Kind::AskOuter, port, turn),
             encap::WayOut::Nowhere => turn.counters.drop_packet(DropReason::NoOuterRoute, packet),
@@ -53,54 +55,158 @@ fn message_len<P: Packet>(packet: &P) -> u64 {
 /// What one chunk's packets tell about the peer, applied once at its end.
 #[derive(Default)]
 struct Seen {
-    accepted: bool,
+    /// One of them was no keepalive.
     data: bool,
-    /// Of messages that passed all checks, as the kernel counts them.
+    /// The notes of the last of them: where it came from, and to.
+    last: Option<Meta>,
+}
+
+/// Opened packets that have passed all checks but those that need a lookup: many peers' are looked up side by side. It lives no longer
+/// than a read section, and ends before their turns are passed on.
+pub(super) struct Inbound<'t, 'r, A: PacketPool> {
+    turn: &'r Turn<'r, A>,
+    waiting: ArrayVec<Waiting<'t, A::Packet>, BURST>,
+    /// Source and destination of each IPv4 packet among them, in order.
+    v4: ArrayVec<u32, ASKED>,
+    /// The same of IPv6.
+    v6: ArrayVec<u128, ASKED>,
+}
+
+/// Addresses that are looked up at once.
+const ASKED: usize = 2 * BURST;
+
+/// One of them.
+struct Waiting<'t, P: Packet> {
+    packet: P,
+    /// Whom it came from.
+    flow: &'t PeerFlow<P>,
+    ipv6: bool,
+    /// Of the whole message, as the kernel counts them.
     bytes: u64,
-    /// Where the last of them came from, and to.
-    from: Option<([u8; 16], u16, SocketAddr)>,
 }
 
-/// Checks an opened chunk in order and sends its packets on. The ingress turn's holder.
-pub(super) fn ingress<'r, A: PacketPool>(
-    chunk: &mut Chunk<A::Packet>,
-    flow: &PeerFlow<A::Packet>,
-    forward: &mut Forward<'r, A>,
-    tx: &mut Tx<A::Packet>,
-) {
-    let turn = forward.turn();
-    let mut seen = Seen::default();
-    let mut keypair: Option<&Keypair> = None;
-    for mut packet in chunk.packets.drain(..) {
-        let serial = packet.meta().keypair_serial;
-        if keypair.is_none_or(|k| k.serial() != serial) {
-            keypair = turn.shared.index.lookup(turn.reader, packet.meta().receiver).filter(|k| k.serial() == serial);
+impl<'t, 'r, A: PacketPool> Inbound<'t, 'r, A> {
+    pub(super) fn new(turn: &'r Turn<'r, A>) -> Self {
+        Self { turn, waiting: ArrayVec::new(), v4: ArrayVec::new(), v6: ArrayVec::new() }
+    }
+
+    /// Checks an opened chunk in order; its packets go on at the latest with [`Inbound::flush`]. The ingress turn's holder.
+    pub(super) fn chunk(
+        &mut self,
+        chunk: &mut Chunk<A::Packet>,
+        flow: &'t PeerFlow<A::Packet>,
+        forward: &mut Forward<'r, A>,
+        tx: &mut Tx<A::Packet>,
+    ) {
+        let turn = self.turn;
+        let mut seen = Seen::default();
+        let mut keypair: Option<&Keypair> = None;
+        for mut packet in chunk.packets.drain(..) {
+            let Meta { keypair_serial: serial, receiver, .. } = *packet.meta();
+            if keypair.is_none_or(|k| k.serial() != serial) {
+                keypair = turn.shared.index.lookup(turn.reader, receiver).filter(|k| k.serial() == serial);
+            }
+            let bytes = packet.data().len() as u64;
+            match accept(&mut packet, flow, keypair, &mut seen, turn) {
+                Ok(inner) => self.wait(packet, inner, bytes, flow),
+                Err(reason) => {
+                    if reason == DropReason::Keepalive {
+                        flow.received.add(bytes);
+                    }
+                    turn.counters.drop_packet(reason, packet);
+                }
+            }
+            if self.waiting.is_full() {
+                self.flush(forward, tx);
+            }
         }
-        match accept(&mut packet, flow, keypair, &mut seen, turn) {
-            Ok(to) => forward.accepted(packet, to, tx),
-            Err(reason) => turn.counters.drop_packet(reason, packet),
+        if let Some(last) = &seen.last {
+            if let Some(asked) = turn.shared.asked(last) {
+                flow.roam(&last.source, last.source_port, asked);
+            }
+            if flow.stamps.received(turn.now_ms, seen.data) {
+                flow.post(turn.reader, &turn.shared.flows);
+            }
         }
     }
-    if !seen.accepted {
-        return;
+
+    #[inline]
+    fn wait(&mut self, packet: A::Packet, inner: InnerPacket, bytes: u64, flow: &'t PeerFlow<A::Packet>) {
+        let ipv6 = match (inner.source, inner.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.v4.extend([source.to_bits(), destination.to_bits()]);
+                false
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                self.v6.extend([source.to_bits(), destination.to_bits()]);
+                true
+            }
+            // No packet is of both families.
+            _ => return self.turn.counters.drop_packet(DropReason::BadInner, packet),
+        };
+        self.waiting.push(Waiting { packet, flow, ipv6, bytes });
     }
-    flow.received.add(seen.bytes);
-    if let Some((source, port, asked)) = &seen.from {
-        flow.roam(source, *port, *asked);
-    }
-    if flow.stamps.received(turn.now_ms, seen.data) {
-        flow.post(turn.reader, &turn.shared.flows);
+
+    /// Checks the sources of those that wait, and sends them on.
+    pub(super) fn flush(&mut self, forward: &mut Forward<'r, A>, tx: &mut Tx<A::Packet>) {
+        let Self { turn, waiting, v4, v6 } = self;
+        let Turn { shared, reader, .. } = **turn;
+        let (mut owners_v4, mut owners_v6) = ([None; ASKED], [None; ASKED]);
+        shared.allowed.v4.lookup_burst(reader, v4, &mut owners_v4);
+        if !v6.is_empty() {
+            shared.allowed.v6.lookup_burst(reader, v6, &mut owners_v6);
+        }
+        let mut each_v4 = v4.as_chunks().0.iter().zip(owners_v4.as_chunks().0);
+        let mut each_v6 = v6.as_chunks().0.iter().zip(owners_v6.as_chunks().0);
+        for waiting in waiting.drain(..) {
+            let (to, owners) = match waiting.ipv6 {
+                false => each_v4.next().map(|([_, to], owners)| (Ipv4Addr::from_bits(*to).into(), *owners)),
+                true => each_v6.next().map(|([_, to], owners)| (Ipv6Addr::from_bits(*to).into(), *owners)),
+            }
+            // Each has its addresses there; without them it would be nobody's.
+            .unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), [None; 2]));
+            waiting.go_on(to, owners, turn, forward, tx);
+        }
+        v4.clear();
+        v6.clear();
     }
 }
 
-/// The checks of one opened packet, in the order of PROTOCOL A8. Afterwards it is the inner packet, trimmed; returns where it goes.
+impl<P: Packet> Waiting<'_, P> {
+    /// The peers that own source and destination are known.
+    #[inline]
+    fn go_on<'r, A: PacketPool<Packet = P>>(
+        self,
+        to: IpAddr,
+        [source, peer]: [Option<u32>; 2],
+        turn: &'r Turn<'r, A>,
+        forward: &mut Forward<'r, A>,
+        tx: &mut Tx<P>,
+    ) {
+        let Turn { shared, counters, .. } = *turn;
+        let Self { mut packet, flow, bytes, .. } = self;
+        if source != Some(flow.id().0) {
+            return counters.drop_packet(DropReason::AllowedIpsSource, packet);
+        }
+        flow.received.add(bytes);
+        if let Some(tunnel) = shared.tunnel(flow.tunnel)
+            && tunnel.mss_clamp
+        {
+            tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
+        }
+        forward.accepted(packet, to, peer, tx);
+    }
+}
+
+/// The checks of one opened packet, in the order of PROTOCOL A8, up to the lookup of its source. Afterwards it is the inner packet,
+/// trimmed.
 fn accept<A: PacketPool>(
     packet: &mut A::Packet,
     flow: &PeerFlow<A::Packet>,
     keypair: Option<&Keypair>,
     seen: &mut Seen,
     turn: &Turn<'_, A>,
-) -> Result<IpAddr, DropReason> {
+) -> Result<InnerPacket, DropReason> {
     let meta = *packet.meta();
     if let Some(reason) = DropReason::from_verdict(meta.verdict) {
         return Err(reason);
@@ -114,11 +220,7 @@ fn accept<A: PacketPool>(
     if !keypair.replay().accept(meta.counter) {
         return Err(DropReason::Replay);
     }
-    seen.accepted = true;
-    let message = packet.data().len() as u64;
-    if let Some(asked) = turn.shared.asked(&meta) {
-        seen.from = Some((meta.source, meta.source_port, asked));
-    }
+    seen.last = Some(meta);
     confirm(flow, keypair, turn);
     let current = flow.keys.current() == Some(turn.shared.index.slot(keypair.local_index()));
     if current && keypair.wants_rekey_on_receive(turn.now_ms) {
@@ -128,7 +230,6 @@ fn accept<A: PacketPool>(
     let plain = packet.data().len().saturating_sub(wireguard::TAG_LEN);
     packet.truncate(plain);
     if plain == 0 {
-        seen.bytes += message;
         return Err(DropReason::Keepalive);
     }
     seen.data = true;
@@ -136,16 +237,7 @@ fn accept<A: PacketPool>(
     let inner = InnerPacket::parse(packet.data()).map_err(|_| DropReason::BadInner)?;
     packet.truncate(inner.total_len);
     ecn::decapsulate(meta.outer_tos, packet.data_mut());
-    if turn.shared.allowed.lookup(turn.reader, inner.source) != Some(flow.id().0) {
-        return Err(DropReason::AllowedIpsSource);
-    }
-    seen.bytes += message;
-    if let Some(tunnel) = turn.shared.tunnel(flow.tunnel)
-        && tunnel.mss_clamp
-    {
-        tcp::clamp_mss(packet.data_mut(), tunnel.mtu);
-    }
-    Ok(inner.destination)
+    Ok(inner)
 }
 
 /// The first valid data under `next` makes it current: the responder's handshake is complete (PROTOCOL A5).

@@ -170,3 +170,20 @@ impl Tally {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Boxed, Domain, Flows};
+
+    /// What the order of the fields counts on.
+    #[test]
+    fn a_peer_begins_24_bytes_into_a_cache_line() {
+        let domain = Domain::new(1);
+        let reader = domain.register().unwrap();
+        let (flows, _seats, _posts, mut owner) = Flows::<Boxed<u32>, Peer>::new(1, 1, domain);
+        let id = owner.insert_with(|_| Peer::new(0, None)).unwrap();
+        let peer: &Peer = flows.get(&reader, id).unwrap();
+        assert_eq!(std::ptr::from_ref(peer).addr() % 64, 24);
+    }
+}

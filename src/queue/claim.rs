@@ -250,6 +250,12 @@ impl<T: Linked, B> Ticket<T, B> {
         self.dir
     }
 
+    /// Whether the flow's removal has begun: nothing of the chunk may be delivered any more.
+    #[inline]
+    pub fn is_retired(&self) -> bool {
+        self.direction().intake.is_closed()
+    }
+
     /// Whether all earlier tickets were passed; what their holders did is seen then.
     #[inline]
     pub fn is_turn(&self) -> bool {

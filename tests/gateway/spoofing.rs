@@ -39,6 +39,47 @@ fn a_source_that_is_not_the_peers() {
     gw.finish();
 }
 
+/// Many packets are looked up at once, and each is judged by its own source and goes its own way, in order: two peers, both families and
+/// forged ones mixed. IPv4 goes to the host, IPv6 to the other peer.
+#[test]
+fn each_packet_of_many_is_judged_by_its_own_source() {
+    let (mut gw, mut one, mut two) = two(&[]);
+    let (mut to_host, mut to_one, mut to_two, mut forged) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for n in 0..200_u32 {
+        let is_one = n % 3 != 0;
+        let (client, other) = if is_one { (&mut one, &two) } else { (&mut two, &one) };
+        let is_forged = n % 5 == 2 || n % 7 == 3;
+        let source = if is_forged { other } else { &*client };
+        let is_v4 = matches!(n % 4, 0 | 3);
+        let packet = match is_v4 {
+            true => tagged(&source.inner(), HOST, n, 96),
+            false => tagged(&source.inner6(), &other.inner6(), n, 96),
+        };
+        let frame = client.data(&packet);
+        gw.wan(&frame);
+        match (is_forged, is_v4, is_one) {
+            (true, ..) => forged += 1,
+            (_, true, _) => to_host.push(n),
+            (.., true) => to_two.push(n),
+            _ => to_one.push(n),
+        }
+    }
+    gw.settle();
+    let delivered = gw.delivered();
+    for client in [1, 2] {
+        let tags: Vec<_> = delivered.iter().filter(|p| p[15] == client).map(|p| tag(p)).collect();
+        let sent: Vec<_> = to_host.iter().copied().filter(|n| (n % 3 != 0) == (client == 1)).collect();
+        assert_eq!(tags, sent, "{client}");
+    }
+    let datagrams = gw.datagrams();
+    for (client, sent) in [(&one, to_one), (&two, to_two)] {
+        let mine = datagrams.iter().filter(|d| d.to == client.at);
+        assert_eq!(mine.map(|d| tag(&client.open(&d.payload).unwrap())).collect::<Vec<_>>(), sent);
+    }
+    assert_eq!(gw.dropped("allowedips_src"), forged);
+    gw.finish();
+}
+
 /// TESTING A8: nested prefixes.
 /// Mistake: source checked against the peer's own list only.
 #[test]

@@ -180,25 +180,38 @@ impl<K: Key> Table<K> {
     }
 
     /// Reader: [`Table::lookup`] for up to [`GROUP`] addresses; the cache misses of one length run side by side.
-    pub(super) fn lookup_group(&self, lengths: Lengths, addrs: &[K], values: &mut [Option<u32>]) {
-        values.fill(None);
+    #[inline]
+    pub(super) fn lookup_group(&self, mut lengths: Lengths, addrs: &[K], values: &mut [Option<u32>]) {
         let mut homes = [0_usize; GROUP];
+        let Some(longest) = lengths.next() else { return values.fill(None) };
+        self.ask_ahead(&mut homes, addrs, longest);
+        let mut open = false;
+        for ((home, addr), value) in homes.iter().zip(addrs).zip(values.iter_mut()) {
+            *value = self.find(addr.masked(longest), longest, *home);
+            open |= value.is_none();
+        }
         for len in lengths {
-            let mut open = 0_usize;
-            for ((home, addr), value) in homes.iter_mut().zip(addrs).zip(values.iter()) {
-                *home = self.home(addr.masked(len), len);
-                // Also for what is found already: a hint costs less than a branch that nobody can foresee.
-                prefetch_read(self.slots.as_ptr().wrapping_add(*home));
-                open += usize::from(value.is_none());
-            }
-            if open == 0 {
+            if !open {
                 return;
             }
+            self.ask_ahead(&mut homes, addrs, len);
+            open = false;
             for ((home, addr), value) in homes.iter().zip(addrs).zip(values.iter_mut()) {
                 if value.is_none() {
                     *value = self.find(addr.masked(len), len, *home);
+                    open |= value.is_none();
                 }
             }
+        }
+    }
+
+    /// Reader: the homes of all prefixes of this length, and asks the cache for them: also for what is found already, since a hint costs
+    /// less than a branch that nobody can foresee.
+    #[inline]
+    fn ask_ahead(&self, homes: &mut [usize; GROUP], addrs: &[K], len: u8) {
+        for (home, addr) in homes.iter_mut().zip(addrs) {
+            *home = self.home(addr.masked(len), len);
+            prefetch_read(self.slots.as_ptr().wrapping_add(*home));
         }
     }
 
