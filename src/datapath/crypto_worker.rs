@@ -158,10 +158,11 @@ impl<A: PacketPool> CryptoWorker<A> {
         self.chunks.iter().any(|c| c.dir == claim.dir() && c.ticket.as_ref().is_some_and(|t| t.id() == claim.id()))
     }
 
-    /// The next worker, round robin.
+    /// The next of the other workers, round robin: this one is going to be in its cipher. Alone, itself.
     fn after_me(&mut self) -> usize {
         let worker = self.next_worker;
-        self.next_worker = (worker + 1) % self.workers;
+        let next = (worker + 1) % self.workers;
+        self.next_worker = if next == self.seat.index() { (next + 1) % self.workers } else { next };
         worker
     }
 

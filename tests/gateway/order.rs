@@ -107,6 +107,22 @@ fn threads_keep_the_order_of_each_peer_and_direction() {
     gw.finish();
 }
 
+/// Or it would find its direction again while it is in its cipher, and the other one would have nothing to do.
+#[test]
+fn of_two_workers_each_gives_a_peers_next_chunk_to_the_other() {
+    const CHUNK: u32 = 64;
+    let (mut gw, clients) = all_connected(&Options { pool: 4_096, ..Options::workers(2) }, 1);
+    let [client] = &clients[..] else { unreachable!() };
+    let home = gw.record(client).flow.0 as usize % 2;
+    for n in 0..6 * CHUNK {
+        gw.lan(&tagged(HOST, &client.inner(), n, 96));
+    }
+    while gw.turn(0) > 0 {}
+    let took: Vec<usize> = (0..6).map(|chunk| gw.turn(1 + (home + chunk) % 2)).collect();
+    assert_eq!(took, [CHUNK as usize; 6]);
+    gw.finish();
+}
+
 #[test]
 fn a_worker_that_stands_still_leaves_the_other_workers_peers_alone() {
     let gate = Gate::default();
