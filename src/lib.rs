@@ -45,6 +45,9 @@ pub mod api;
 #[cfg(not(loom))]
 pub mod cli;
 
+#[cfg(not(loom))]
+pub mod metrics;
+
 #[cfg(all(not(loom), feature = "dpdk"))]
 pub mod gateway;
 

@@ -118,6 +118,7 @@ socket = "/run/culvert/culvert.sock"
 uapi_dir = "/var/run/wireguard"
 [metrics]
 listen = "127.0.0.1:9586"
+per_peer_max = 0
 "#
     )
 }

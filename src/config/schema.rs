@@ -1,9 +1,8 @@
 //! The sections and keys that there are.
 
-use super::leaf::{Address, AmountIn, EalArgument, Fault, FilePath, Leaf, Name, Ranged, Set, SocketPath};
+use super::leaf::{Address, AmountIn, EalArgument, Fault, FilePath, Leaf, Listen, Name, Ranged, Set, SocketPath};
 use super::types::{Backend, Device, HugePages, Idle, Role, Route};
 use ::config::{Value, ValueKind};
-use std::net::SocketAddr;
 
 /// Cores as the kernel numbers them.
 pub(super) type Core = Ranged<0, 65_535>;
@@ -19,6 +18,8 @@ pub(super) type Queues = AmountIn<1, 1_024>;
 pub(super) type Vlan = Ranged<0, 4_094>;
 /// How many peers.
 pub(super) type Peers = Ranged<1, 524_288>;
+/// How many peers have series of their own: each is three, with long labels, in Prometheus' memory.
+pub(super) type PeerSeries = Ranged<0, 10_000>;
 /// The name of an interface.
 pub(super) type InterfaceName = Name<15>;
 /// The name of a port.
@@ -130,8 +131,11 @@ pub(super) static CONTROL: Section = Section {
 };
 
 /// `[metrics]`
-pub(super) static METRICS: Section =
-    Section { name: "metrics", many: None, keys: &[key::<SocketAddr>("listen", "\"127.0.0.1:9586\"")] };
+pub(super) static METRICS: Section = Section {
+    name: "metrics",
+    many: None,
+    keys: &[key::<Listen>("listen", "\"127.0.0.1:9586\""), key::<PeerSeries>("per_peer_max", "100")],
+};
 
 /// All of them, in the order of the documentation.
 pub(super) static SECTIONS: [&Section; 7] = [&CORES, &MEMORY, &PORT, &INTERFACE, &CRYPTO, &CONTROL, &METRICS];

@@ -2,9 +2,9 @@
 
 use super::error::ConfigError;
 use super::layer::{path_of, title, unfit};
-use super::leaf::{Address, EalArgument, FilePath, Leaf, Set};
+use super::leaf::{Address, EalArgument, FilePath, Leaf, Listen, Set};
 use super::places::Places;
-use super::schema::{self, Core, Mbufs, Mtu, Peers, Queues, Section, Socket, SocketFolder, UdpPort, Vlan};
+use super::schema::{self, Core, Mbufs, Mtu, PeerSeries, Peers, Queues, Section, Socket, SocketFolder, UdpPort, Vlan};
 use super::types::{Config, Control, Cores, Crypto, Interface, Memory, Metrics, Port};
 use ::config::{Map, Value, ValueKind};
 use std::path::PathBuf;
@@ -163,6 +163,9 @@ impl<'a> Typed<'a> {
 
     fn metrics(&self) -> Result<Metrics, ConfigError> {
         let keys = self.keys(&schema::METRICS, None);
-        Ok(Metrics { listen: keys.need("listen")? })
+        Ok(Metrics {
+            listen: keys.need::<Listen>("listen")?.0,
+            per_peer_max: keys.need::<PeerSeries>("per_peer_max")?.0,
+        })
     }
 }

@@ -210,8 +210,10 @@ pub struct Control {
 /// `[metrics]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metrics {
-    /// Where Prometheus asks. Default: `127.0.0.1:9586`.
-    pub listen: SocketAddr,
+    /// Where Prometheus asks. Default: `127.0.0.1:9586`; `None` (`""`): nowhere.
+    pub listen: Option<SocketAddr>,
+    /// How many peers have series of their own. Default: 0.
+    pub per_peer_max: u32,
 }
 
 /// What a configuration is held against.

@@ -292,6 +292,7 @@ impl<A: PacketPool> Turn<'_, A> {
         state.pending_index = Some(index);
         state.timers.initiation_sent(self.now_ms, request.retry, |bound| environment.jitter(bound));
         self.send(flow, state, &message);
+        self.hands.counters.initiations.add(1);
         self.arm(record, flow);
         Some(())
     }
@@ -319,8 +320,10 @@ impl<A: PacketPool> Turn<'_, A> {
         state.keypairs.push(slot);
         if initiator {
             flow.keys.install_initiator(slot);
+            self.hands.counters.sessions_initiated.add(1);
         } else {
             flow.keys.install_responder(slot);
+            self.hands.counters.sessions_answered.add(1);
         }
         self.context.sweep(state, flow, self.hands.reader, self.graves);
         state.timers.session_derived(self.now_ms);

@@ -69,6 +69,16 @@ pub enum StartError {
         /// What is wrong.
         error: std::io::Error,
     },
+    /// Where the metrics would be.
+    #[error(
+        "[metrics] listen {listen}: {error}. Name an address of this machine and a port that nobody else has, or listen = \"\" for no metrics."
+    )]
+    Metrics {
+        /// Where.
+        listen: std::net::SocketAddr,
+        /// What is wrong.
+        error: std::io::Error,
+    },
     /// The key log.
     #[error("--key-log {}: {error}. Name a file of its own, no link, that this user may write", path.display())]
     KeyLog {

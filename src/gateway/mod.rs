@@ -3,6 +3,7 @@
 mod desk;
 mod error;
 pub mod logs;
+mod metrics;
 mod plan;
 mod report;
 mod socket;
@@ -21,12 +22,15 @@ use crate::control::key_log::KeyLog;
 use crate::control::uapi::UapiServer;
 use crate::datapath::Stop;
 use crate::dpdk::{Eal, Pool, Port};
+use crate::metrics::MetricsServer;
 use crate::queue::sync::Arc;
 use desk::{Baselines, Desk};
+use metrics::Numbers;
 use plan::Plan;
 use socket::ControlSocket;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tables::Tables;
 use threads::{Starter, Threads};
 
@@ -39,6 +43,7 @@ pub struct Gateway {
     /// A `wg` socket an interface.
     uapi: Vec<UapiServer>,
     socket: ControlSocket,
+    metrics: Option<MetricsServer>,
     interfaces: Vec<Arc<Interface<Pool>>>,
     writer: Arc<Writer<Pool>>,
     stop: Arc<Stop>,
@@ -112,6 +117,7 @@ impl Gateway {
             baselines: Baselines::default(),
         };
         let socket = ControlSocket::bind(&config.control.socket, desk)?;
+        let metrics = serve_metrics(config, &tables, &report, &ports, backend)?;
         let threads = starter.start(seats, layout)?;
         report.facts(config, &eal, &ports, &queues);
         tracing::info!("{}", cipher_fact(backend));
@@ -121,9 +127,12 @@ impl Gateway {
             let (ports, peers) = (ports.collect::<Vec<_>>().join(", "), interface.peers());
             tracing::info!("{}: listens on UDP port{s} {ports}, {peers} peers", tunnel.name);
         }
+        if let Some(server) = &metrics {
+            tracing::info!("metrics: http://{}/metrics", server.address());
+        }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
         let Tables { interfaces, writer, .. } = tables;
-        Ok(Self { uapi, socket, interfaces, writer, stop, threads, report, ports, _eal: eal })
+        Ok(Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, ports, _eal: eal })
     }
 
     /// What it counts.
@@ -131,12 +140,17 @@ impl Gateway {
         &self.report
     }
 
+    /// Where Prometheus may ask, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::address)
+    }
+
     /// Takes it down: no more packets are received, those inside are worked off or dropped by name, all is freed.
     /// Returns whether every packet is accounted for and the pool is full again.
     pub fn stop(self) -> bool {
-        let Self { uapi, socket, interfaces, writer, stop, threads, report, ports, _eal } = self;
+        let Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, ports, _eal } = self;
         uapi.iter().for_each(UapiServer::shutdown);
-        drop((uapi, socket));
+        drop((uapi, socket, metrics));
         stop.drain();
         interfaces.iter().for_each(|interface| interface.clear());
         let deadline = Instant::now() + DRAIN;
@@ -196,6 +210,29 @@ fn bind(config: &Config, tables: &Tables) -> Result<Vec<UapiServer>, StartError>
         Ok(UapiServer::bind(&config.control.uapi_dir, &c.name, device)?)
     };
     tables.interfaces.iter().zip(&config.interfaces).map(bind).collect()
+}
+
+/// The metrics, unless they are off.
+fn serve_metrics(
+    config: &Config,
+    tables: &Tables,
+    report: &Arc<Report>,
+    ports: &Arc<Vec<Port>>,
+    backend: Backend,
+) -> Result<Option<MetricsServer>, StartError> {
+    let Some(listen) = config.metrics.listen else { return Ok(None) };
+    let numbers = Arc::new(Numbers {
+        report: Arc::clone(report),
+        shared: Arc::clone(&tables.shared),
+        context: Arc::clone(&tables.context),
+        domain: Arc::clone(&tables.domain),
+        ports: Arc::clone(ports),
+        backend: backend.name(),
+        dpdk: crate::dpdk::version(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+    });
+    let server = MetricsServer::start(listen, config.cores.control, numbers, config.metrics.per_peer_max as usize);
+    server.map(Some).map_err(|error| StartError::Metrics { listen, error })
 }
 
 /// The cipher backend.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-type SharedCounters = Arc<CachePadded<Counters>>;
+pub(super) type SharedCounters = Arc<CachePadded<Counters>>;
 
 /// All counters of a gateway.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl Report {
     /// The counters of a control thread that starts.
     pub(super) fn control(&self, name: &str) -> SharedCounters {
         register(&self.control, Counters::new(name))
+    }
+
+    /// All counters: those of data cores, and those of control threads.
+    pub(super) fn counters(&self) -> (Vec<SharedCounters>, Vec<SharedCounters>) {
+        (lock(&self.data).clone(), lock(&self.control).clone())
     }
 
     /// The sums, now.

@@ -33,6 +33,12 @@ pub struct Counters {
     pub control_returned: Tally,
     /// Diffie-Hellman calculations of a handshake thread: what a flood is after.
     pub curve_operations: Tally,
+    /// Handshake initiations that a handshake thread sent.
+    pub initiations: Tally,
+    /// Sessions that came of these.
+    pub sessions_initiated: Tally,
+    /// Sessions that peers asked for, and a handshake thread answered.
+    pub sessions_answered: Tally,
     /// Loop turns that found work.
     pub turns_busy: Tally,
     /// All loop turns.
@@ -61,6 +67,9 @@ impl Counters {
             control_received: Tally::default(),
             control_returned: Tally::default(),
             curve_operations: Tally::default(),
+            initiations: Tally::default(),
+            sessions_initiated: Tally::default(),
+            sessions_answered: Tally::default(),
             turns_busy: Tally::default(),
             turns: Tally::default(),
             cycles: CoreCycles::new(clock),

@@ -26,6 +26,7 @@ mod fragments;
 mod full;
 mod garbage;
 mod handshakes;
+mod metrics;
 mod order;
 mod sockets;
 mod starts;

@@ -119,6 +119,9 @@ max_peers = {max_peers}
 [control]
 socket = "{at}/culvert.sock"
 uapi_dir = "{at}/wireguard"
+[metrics]
+listen = "127.0.0.1:0"
+per_peer_max = 2
 "#
     );
     let machine = Machine { cores: vec![first, second] };

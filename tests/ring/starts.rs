@@ -34,11 +34,29 @@ fn bad_starts_say_why_and_leave_nothing() {
     let error = refused(8191, &good, &|path| format!("{path}/below/a/file.sock").replace("culvert.sock", "wg0.key"));
     assert!(error.contains("[control] socket") && !error.contains('\n'), "{error}");
 
+    // After everything but the threads was made.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics_at = |listen: std::net::SocketAddr| {
+        let mut config = configuration(folder.path(), &Options { mbufs: 8191, ..Options::default() }, &good);
+        config.metrics.listen = Some(listen);
+        let error = Gateway::start_on(&eal, &config).expect_err("an address that cannot be").to_string();
+        assert_no_sockets(folder.path());
+        error
+    };
+    for (listen, said) in [(taken.local_addr().unwrap(), "in use"), ("192.0.2.77:9586".parse().unwrap(), "assign")] {
+        let error = metrics_at(listen);
+        let (place, mend) = (format!("[metrics] listen {listen}: "), "Name an address of this machine and a port");
+        assert!(error.starts_with(&place) && error.contains(said) && error.contains(mend), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
     // The same EAL, memory and devices are free for a good start.
     for _ in 0..2 {
         let options = Options { mbufs: 8191, ..Options::default() };
-        let config = configuration(folder.path(), &options, &good);
+        let mut config = configuration(folder.path(), &options, &good);
+        config.metrics.listen = None;
         let gateway = Gateway::start_on(&eal, &config).unwrap();
+        assert_eq!(gateway.metrics_address(), None);
         let second = Gateway::start_on(&eal, &config).expect_err("its devices are taken").to_string();
         assert!(second.contains("net_null0") && !second.contains('\n'), "{second}");
         assert!(folder.path().join("culvert.sock").exists() && folder.path().join("wireguard/wg0.sock").exists());

@@ -2,7 +2,7 @@
 
 mod net;
 
-pub(super) use net::Address;
+pub(super) use net::{Address, Listen};
 
 use super::error::quoted;
 use super::schema::suggest;

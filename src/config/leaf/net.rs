@@ -104,10 +104,16 @@ impl Leaf for Route {
     }
 }
 
-impl Leaf for SocketAddr {
+/// Where something listens, if anywhere.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Listen(pub(in super::super) Option<SocketAddr>);
+
+impl Leaf for Listen {
     fn read(value: &Value) -> Result<Self, Fault> {
         let due = "an address and a port";
-        let text = text_of(value, due)?;
-        text.parse().map_err(|_| Fault::is_not(value, due))
+        match text_of(value, due)? {
+            "" => Ok(Self(None)),
+            text => text.parse().map(|at| Self(Some(at))).map_err(|_| Fault::is_not(value, due)),
+        }
     }
 }

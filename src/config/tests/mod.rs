@@ -78,7 +78,7 @@ fn defaults_fit_any_machine() {
         assert_eq!(config.crypto.backend, Backend::Auto);
         assert_eq!(config.control.socket, Path::new("/run/culvert/culvert.sock"));
         assert_eq!(config.control.uapi_dir, Path::new("/var/run/wireguard"));
-        assert_eq!(config.metrics.listen, "127.0.0.1:9586".parse().unwrap());
+        assert_eq!(config.metrics, Metrics { listen: Some("127.0.0.1:9586".parse().unwrap()), per_peer_max: 0 });
     }
 }
 
@@ -121,6 +121,7 @@ socket = "/s"
 uapi_dir = "/u"
 [metrics]
 listen = "[::1]:9"
+per_peer_max = 10000
 "#,
     )
     .unwrap();
@@ -144,7 +145,13 @@ listen = "[::1]:9"
     assert_eq!(config.crypto.backend, Backend::IpsecMb);
     assert_eq!(config.control.socket, Path::new("/s"));
     assert_eq!(config.control.uapi_dir, Path::new("/u"));
-    assert_eq!(config.metrics.listen, "[::1]:9".parse().unwrap());
+    assert_eq!(config.metrics, Metrics { listen: Some("[::1]:9".parse().unwrap()), per_peer_max: 10_000 });
+}
+
+#[test]
+fn metrics_can_be_off() {
+    let config = text(&format!("{LEAST}\n[metrics]\nlisten = \"\"\n"));
+    assert_eq!(config.unwrap().metrics.listen, None);
 }
 
 #[test]
