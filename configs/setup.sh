@@ -69,6 +69,7 @@ test_tools() {
     # The shell on a screen, and the manual page.
     optional_package tmux
     optional_package groff groff-base
+    promtool
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked
@@ -77,6 +78,16 @@ test_tools() {
         name="cargo-$(echo "$tool" | sed 's/rustfmt/fmt/')"
         command -v "$name" >/dev/null && "$name" --version >/dev/null 2>&1 || rustup component add "$tool"
     done
+}
+
+# Of the package prometheus its checker alone, into target/tools: installed, the package would start a server.
+promtool() {
+    bin=$(cd "$(dirname "$0")/.." && pwd)/target/tools/bin
+    if [ -x "$bin/promtool" ] || [ -x /usr/bin/promtool ]; then return 0; fi
+    say "gets promtool"
+    mkdir -p "$bin"
+    (cd "$work" && apt-get -q download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool &&
+        chmod 755 promtool && mv promtool "$bin") || say "promtool could not be got"
 }
 
 # Other people's WireGuard programs. What cannot be built is left out, and its tests say so.

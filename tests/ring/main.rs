@@ -28,6 +28,7 @@ mod garbage;
 mod handshakes;
 mod metrics;
 mod order;
+mod promtool;
 mod sockets;
 mod starts;
 
