@@ -86,6 +86,15 @@ fn words_may_be_cut_short_while_they_stay_clear() {
 }
 
 #[test]
+fn a_whole_word_is_not_also_short_for_a_longer_one() {
+    let found = |line| grammar().beginning_with(&words(line)).unwrap().into_iter().map(|c| c.usage);
+    assert!(found("show peer").count() > 0);
+    assert_eq!(found("show peer").find(|usage| usage.starts_with("show peers")), None);
+    assert!(found("show peers").all(|usage| usage.starts_with("show peers")));
+    assert!(found("sh pee").any(|usage| usage.starts_with("show peers")));
+}
+
+#[test]
 fn mistakes_say_what_was_probably_meant() {
     for (line, said) in [
         ("shwo drops", r#"there is no "shwo" command; did you mean show?"#),
