@@ -1,9 +1,7 @@
 //! What Prometheus is told while packets flow, against the account and what the far ends counted.
 
 use crate::client::Client;
-use crate::far::Seen;
-use crate::packets::{tag, tagged};
-use crate::rig::{HOST, HOST_MAC, Options, Rig, Source, lan_frame, uapi};
+use crate::rig::{Options, Rig, Source, uapi};
 use culvert::shared::DropReason;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -75,28 +73,7 @@ fn a_scrape_says_what_the_account_says_and_costs_no_packet() {
     rig.connect(&mut client, 0);
 
     // Somebody who asks again and again, while packets go both ways.
-    let (mut sent, mut arrived) = (0_u32, [Vec::new(), Vec::new()]);
-    std::thread::scope(|scope| {
-        let asker = scope.spawn(|| (0..200).for_each(|_| drop(scrape(address))));
-        while !asker.is_finished() {
-            let numbers = sent..sent + 32;
-            sent += 32;
-            let (from, to) = (client.inner(), client.inner());
-            let inward: Vec<_> = numbers.clone().map(|n| client.data(&tagged(&from, HOST, n, 96))).collect();
-            let outward = numbers.map(move |n| lan_frame(&tagged(HOST, &to, n, 96)));
-            rig.blast(vec![Source::outer(0, inward), Source::inner(0, outward)], |outer, _, seen| {
-                let Seen::Frame(frame) = seen else { return };
-                match outer {
-                    true => arrived[0].extend(client.open(&frame[42..]).filter(|p| !p.is_empty()).map(|p| tag(&p))),
-                    false if frame[..6] == HOST_MAC.0 => arrived[1].push(tag(&frame[14..])),
-                    false => {}
-                }
-            });
-        }
-        asker.join().unwrap();
-    });
-    let all: Vec<_> = (0..sent).collect();
-    assert!(arrived.iter().all(|way| *way == all), "{} and {} of {sent}", arrived[0].len(), arrived[1].len());
+    let sent = rig.traffic_during(&mut client, || (0..200).for_each(|_| drop(scrape(address))));
 
     // Garbage, so that something was dropped.
     let bad: Vec<_> = (0..7).map(|_| client.frame(&[9; 64])).collect();

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::far::{Far, Seen};
 use crate::harness::{ROUTER_MAC, SERVER_KEY};
-use crate::packets::{self, Datagram};
+use crate::packets::{self, Datagram, tag, tagged};
 use culvert::config::{self, Config, Machine};
 use culvert::dpdk::{Eal, EalOptions, HugePages, Pool, PoolOptions};
 use culvert::gateway::{Gateway, Report};
@@ -214,6 +214,34 @@ impl Rig {
             });
             self.drain(&mut see);
         }
+    }
+
+    /// Sends packets to and from a connected client while `act` runs in a thread of its own: each arrives once, and in order. Returns how
+    /// many were sent each way.
+    pub fn traffic_during(&mut self, client: &mut Client, act: impl FnOnce() + Send) -> u32 {
+        let (mut sent, mut arrived) = (0_u32, [Vec::new(), Vec::new()]);
+        std::thread::scope(|scope| {
+            let actor = scope.spawn(act);
+            while !actor.is_finished() {
+                let numbers = sent..sent + 32;
+                sent += 32;
+                let (from, to) = (client.inner(), client.inner());
+                let inward: Vec<_> = numbers.clone().map(|n| client.data(&tagged(&from, HOST, n, 96))).collect();
+                let outward = numbers.map(move |n| lan_frame(&tagged(HOST, &to, n, 96)));
+                self.blast(vec![Source::outer(0, inward), Source::inner(0, outward)], |outer, _, seen| {
+                    let Seen::Frame(frame) = seen else { return };
+                    match outer {
+                        true => arrived[0].extend(client.open(&frame[42..]).filter(|p| !p.is_empty()).map(|p| tag(&p))),
+                        false if frame[..6] == HOST_MAC.0 => arrived[1].push(tag(&frame[14..])),
+                        false => {}
+                    }
+                });
+            }
+            actor.join().unwrap();
+        });
+        let all: Vec<_> = (0..sent).collect();
+        assert!(arrived.iter().all(|way| *way == all), "{} and {} of {sent}", arrived[0].len(), arrived[1].len());
+        sent
     }
 
     /// Waits until nothing is under way any more.

@@ -2,9 +2,7 @@
 //! in `tests/gateway/control_socket.rs`; here are the gateway's own, `culvert.sock`, and the limits that the gateway gives the other.
 
 use crate::client::Client;
-use crate::far::Seen;
-use crate::packets::{tag, tagged};
-use crate::rig::{HOST, HOST_MAC, Options, Rig, Source, lan_frame, uapi};
+use crate::rig::{Options, Rig, uapi};
 use culvert::api::Request;
 use culvert::cli;
 use std::io::{Read, Write};
@@ -98,34 +96,13 @@ fn sockets_under_abuse_cost_no_packet() {
     rig.add(&client);
     rig.connect(&mut client, 0);
     let folder = rig.folder.path().to_owned();
-    let (mut sent, mut arrived) = (0_u32, [Vec::new(), Vec::new()]);
-    std::thread::scope(|scope| {
-        let abuser = scope.spawn(|| {
-            abuse(&folder.join("culvert.sock"));
-            let wg = folder.join("wireguard/wg0.sock");
-            let (half, idle) = (silent(&wg, 20, b"set=1\nreplace_peers=true\nlisten_po"), silent(&wg, 1000, b""));
-            uapi(&folder, "");
-            assert!(ask(&wg, b"set=1\nprivate_key=zz\n\n").starts_with("errno=-"));
-            drop((half, idle));
-        });
-        while !abuser.is_finished() {
-            let numbers = sent..sent + 32;
-            sent += 32;
-            let (from, to) = (client.inner(), client.inner());
-            let inward: Vec<_> = numbers.clone().map(|n| client.data(&tagged(&from, HOST, n, 96))).collect();
-            let outward = numbers.map(move |n| lan_frame(&tagged(HOST, &to, n, 96)));
-            rig.blast(vec![Source::outer(0, inward), Source::inner(0, outward)], |outer, _, seen| {
-                let Seen::Frame(frame) = seen else { return };
-                match outer {
-                    true => arrived[0].extend(client.open(&frame[42..]).filter(|p| !p.is_empty()).map(|p| tag(&p))),
-                    false if frame[..6] == HOST_MAC.0 => arrived[1].push(tag(&frame[14..])),
-                    false => {}
-                }
-            });
-        }
-        abuser.join().unwrap();
+    rig.traffic_during(&mut client, || {
+        abuse(&folder.join("culvert.sock"));
+        let wg = folder.join("wireguard/wg0.sock");
+        let (half, idle) = (silent(&wg, 20, b"set=1\nreplace_peers=true\nlisten_po"), silent(&wg, 1000, b""));
+        uapi(&folder, "");
+        assert!(ask(&wg, b"set=1\nprivate_key=zz\n\n").starts_with("errno=-"));
+        drop((half, idle));
     });
-    let all: Vec<_> = (0..sent).collect();
-    assert!(arrived.iter().all(|way| *way == all), "{} and {} of {sent}", arrived[0].len(), arrived[1].len());
     rig.finish();
 }
