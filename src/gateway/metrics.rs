@@ -1,6 +1,6 @@
 //! The numbers for [`crate::metrics`]: read where they stand, by loads.
 
-use super::report::SharedCounters;
+use super::sessions::is_connected;
 use super::{Pool, Port, Report};
 use crate::config::keys::to_base64;
 use crate::control::context::Context;
@@ -43,7 +43,7 @@ impl Source for Numbers {
             started: self.started,
             account: self.report.account(),
             staged: u64::try_from(self.shared.staged.held()).unwrap_or(0),
-            ports: self.ports(data.iter().chain(&control)),
+            ports: self.ports(),
             cores: data.iter().map(|core| totals_of(core)).collect(),
             interfaces: self.interfaces(),
             initiations: handshakes(|c| &c.initiations),
@@ -69,28 +69,27 @@ impl Source for Numbers {
 }
 
 impl Numbers {
-    fn ports<'a>(&self, threads: impl Iterator<Item = &'a SharedCounters> + Clone) -> Vec<PortTotals> {
-        let sum = |port: usize, of: fn(&Counters) -> &[Tally]| -> u64 {
-            threads.clone().filter_map(|c| of(c).get(port)).map(Tally::get).sum()
-        };
-        let port = |(id, port): (usize, &Port)| PortTotals {
-            name: port.name().to_owned(),
-            rx_packets: sum(id, |c| &c.rx),
-            rx_bytes: sum(id, |c| &c.rx_bytes),
-            tx_packets: sum(id, |c| &c.tx),
-            tx_bytes: sum(id, |c| &c.tx_bytes),
-            device: port.stats().ok().map(|stats| DeviceTotals {
-                rx_missed: stats.imissed,
-                rx_errors: stats.ierrors,
-                rx_nombuf: stats.rx_nombuf,
-                tx_errors: stats.oerrors,
-            }),
+    fn ports(&self) -> Vec<PortTotals> {
+        let port = |(id, port): (usize, &Port)| {
+            let sums = self.report.port_sums(id);
+            PortTotals {
+                name: port.name().to_owned(),
+                rx_packets: sums.rx_packets,
+                rx_bytes: sums.rx_bytes,
+                tx_packets: sums.tx_packets,
+                tx_bytes: sums.tx_bytes,
+                device: port.stats().ok().map(|stats| DeviceTotals {
+                    rx_missed: stats.imissed,
+                    rx_errors: stats.ierrors,
+                    rx_nombuf: stats.rx_nombuf,
+                    tx_errors: stats.oerrors,
+                }),
+            }
         };
         self.ports.iter().enumerate().map(port).collect()
     }
 
     fn interfaces(&self) -> Vec<InterfaceTotals> {
-        let now_ms = self.shared.clock.now_ms();
         let mut totals: Vec<_> = self
             .shared
             .tunnels
@@ -102,8 +101,7 @@ impl Numbers {
             })
             .collect();
         self.walk_with(|reader, flow| {
-            let keypair = flow.keys.current().and_then(|slot| self.shared.index.keypair(reader, slot));
-            if keypair.is_some_and(|keypair| keypair.may_send(now_ms))
+            if is_connected(&self.shared, reader, flow)
                 && let Some(interface) = totals.get_mut(usize::from(flow.tunnel))
             {
                 interface.connected += 1;

@@ -1,6 +1,7 @@
 //! Who polls what: cores, queues and memory, from the configuration and what the ports can do.
 
 use super::StartError;
+use super::proc::memory_bytes;
 use crate::config::{Config, HugePages};
 use crate::dpdk::{
     Device, Eal, EalOptions, Pool, PoolOptions, Port, PortOptions, RxQueue, TxQueue, free_huge_pages_mib, pool_bytes,
@@ -264,10 +265,7 @@ pub fn memory_mib(config: &Config, huge: bool) -> u64 {
 
 /// MiB of ordinary memory that this machine can still give; `None` where the kernel does not say.
 fn available_mib() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib >> 10)
+    memory_bytes("/proc/meminfo", "MemAvailable").map(|bytes| bytes >> 20)
 }
 
 pub(super) fn to_u32(n: usize) -> u32 {

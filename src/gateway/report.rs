@@ -23,6 +23,15 @@ pub struct Report {
     control: Mutex<Vec<SharedCounters>>,
 }
 
+/// What came in and went out by a port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PortSums {
+    pub(super) rx_packets: u64,
+    pub(super) rx_bytes: u64,
+    pub(super) tx_packets: u64,
+    pub(super) tx_bytes: u64,
+}
+
 impl Report {
     pub(super) fn new(tables: &Tables, pool: &Pool) -> Self {
         Self {
@@ -66,13 +75,18 @@ impl Report {
         data.iter().chain(control.iter()).map(|c| c.dropped(reason)).sum()
     }
 
-    /// Packets that came in and went out by a port.
-    pub(super) fn packets_of(&self, port: usize) -> (u64, u64) {
+    /// What culvert counted of a port, on all threads.
+    pub(super) fn port_sums(&self, port: usize) -> PortSums {
         let (data, control) = (lock(&self.data), lock(&self.control));
         let sum = |of: fn(&Counters) -> &[Tally]| -> u64 {
             data.iter().chain(control.iter()).filter_map(|c| of(c).get(port)).map(Tally::get).sum()
         };
-        (sum(|c| &c.rx), sum(|c| &c.tx))
+        PortSums {
+            rx_packets: sum(|c| &c.rx),
+            rx_bytes: sum(|c| &c.rx_bytes),
+            tx_packets: sum(|c| &c.tx),
+            tx_bytes: sum(|c| &c.tx_bytes),
+        }
     }
 
     /// Diffie-Hellman calculations of all handshake threads.
@@ -142,18 +156,14 @@ impl Report {
     }
 
     fn ports(&self) -> Value {
-        let all: Vec<SharedCounters> = lock(&self.data).iter().chain(lock(&self.control).iter()).cloned().collect();
         let port = |port: &crate::shared::Port| {
-            let id = usize::from(port.id);
-            let sum = |of: fn(&Counters) -> &[Tally]| -> u64 {
-                all.iter().filter_map(|c| of(c).get(id)).map(Tally::get).sum()
-            };
+            let sums = self.port_sums(usize::from(port.id));
             json!({
                 "port": port.name,
-                "rx_packets": sum(|c| &c.rx),
-                "rx_bytes": sum(|c| &c.rx_bytes),
-                "tx_packets": sum(|c| &c.tx),
-                "tx_bytes": sum(|c| &c.tx_bytes),
+                "rx_packets": sums.rx_packets,
+                "rx_bytes": sums.rx_bytes,
+                "tx_packets": sums.tx_packets,
+                "tx_bytes": sums.tx_bytes,
             })
         };
         self.shared.ports.iter().map(port).collect()
@@ -184,7 +194,6 @@ impl Report {
 
     /// What was recorded: a row a core and stage.
     pub(super) fn cycles(&self) -> Value {
-        let per = |all: u64, of: u64| if of == 0 { 0.0 } else { (all as f64 / of as f64 * 10.0).round() / 10.0 };
         let rows = |core: &SharedCounters| {
             let row = |stage: Stage| {
                 let spent = core.cycles.spent(stage);
@@ -194,8 +203,8 @@ impl Report {
                     "cycles": spent.cycles,
                     "packets": spent.packets,
                     "units": spent.units,
-                    "a_packet": per(spent.cycles, spent.packets),
-                    "a_unit": per(spent.packets, spent.units),
+                    "a_packet": ratio(spent.cycles, spent.packets, 10.0),
+                    "a_unit": ratio(spent.packets, spent.units, 10.0),
                 })
             };
             let idle = json!({ "core": core.name, "stage": "idle", "cycles": core.cycles.idle() });

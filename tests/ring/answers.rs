@@ -172,9 +172,26 @@ fn peers_are_found_by_key_name_and_address() {
 
     let lookup = json(&rig, "show lookup 10.77.3.4")["lookup"].clone();
     assert_eq!((&lookup["peer"], &lookup["prefix"]), (&"laptop".into(), &"10.77.0.0/16".into()));
-    let lookup = json(&rig, "show lookup 10.0.0.1")["lookup"].clone();
-    assert_eq!((&lookup["peer"], &lookup["inner"]), (&Value::Null, &"our own address on port lan".into()));
+    assert_eq!(lookup["goes"], "into a tunnel");
     rig.drain(|_, _, _| ());
+    rig.finish();
+}
+
+/// The data path asks for its own addresses before it asks whose allowed ips hold one, and never for the outer side's routes.
+#[test]
+fn a_lookup_keeps_the_order_of_the_data_path() {
+    let peers = format!("[Peer]\nPublicKey = {}\nAllowedIPs = 0.0.0.0/0\n", to_base64(&[7; 32]));
+    let rig = Rig::new(&Options { peers, ..Options::default() });
+    let lookup = |address: &str| json(&rig, &format!("show lookup {address}"))["lookup"].clone();
+    let own = lookup("10.0.0.1");
+    assert_eq!((&own["goes"], &own["peer"]), (&"to culvert itself: its address on port lan".into(), &Value::Null));
+    // A host of the inner subnet is a peer's if its allowed ips say so.
+    for address in ["10.0.0.9", "192.0.2.77"] {
+        let far = lookup(address);
+        assert_eq!((&far["goes"], &far["prefix"]), (&"into a tunnel".into(), &"0.0.0.0/0".into()), "{address}");
+    }
+    let nowhere = "out of a tunnel nowhere (no_route); from a port nowhere (no_peer)";
+    assert_eq!(lookup("2001:db8:77::1")["goes"], nowhere);
     rig.finish();
 }
 

@@ -18,9 +18,9 @@ const PEERS: &[Column] = &[
 const SUMMARY: &[Column] = &[
     column("interface", "interface", Unit::Text),
     column("peers", "peers", Unit::Count),
-    column("connected", "handshake < 180 s", Unit::Count),
-    column("silent", "longer ago", Unit::Count),
-    column("never", "never", Unit::Count),
+    column("connected", "connected", Unit::Count),
+    column("silent", "no longer", Unit::Count),
+    column("never", "never yet", Unit::Count),
     column("without_endpoint", "no endpoint", Unit::Count),
 ];
 
@@ -128,7 +128,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show peers summary",
         section: Section::Peers,
         help: "how many peers there are, and how many of them are connected",
-        more: "Who has had a handshake within 180 s has a session.",
+        more: "Who completed a handshake within 180 s has a session: that is connected.",
         action: Action::Ask(
             |_| Request::ShowPeersSummary,
             Answer::Parts(&[rows("summary", SUMMARY), one("total", TOTAL).titled("all")], &[]),
@@ -159,7 +159,8 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show lookup ADDRESS",
         section: Section::Peers,
         help: "where a packet to this address goes: peer, port, or nowhere",
-        more: "As the data path would look it up: first the peers' allowed ips, then the inner routes, then the outer ones.",
+        more: "In the data path's order: our own inner addresses, then the peers' allowed ips, then, for what comes out of a tunnel, the \
+               inner routes.",
         action: Action::Ask(
             |given| Request::ShowLookup { address: given.get("ADDRESS").unwrap_or_default().to_owned() },
             Answer::Parts(
@@ -167,12 +168,11 @@ pub(super) const COMMANDS: &[Command] = &[
                     "lookup",
                     &[
                         column("address", "address", Unit::Text),
+                        column("goes", "goes", Unit::Text),
                         column("peer", "peer", Unit::Text),
                         column("public_key", "public key", Unit::Text),
                         column("interface", "interface", Unit::Text),
                         column("prefix", "by its allowed ip", Unit::Text),
-                        column("inner", "on the inner side", Unit::Text),
-                        column("outer", "on the outer side", Unit::Text),
                     ],
                 )],
                 &[],

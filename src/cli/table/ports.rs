@@ -12,6 +12,9 @@ fn port(given: &Given) -> String {
 
 const CLEAR: &str = "What is shown begins anew, for everybody; the device's own counters and those that culvert keeps its laws by go on.";
 
+const CLEAR_PORT: &str = "`show port stats` and `show port xstats` both begin anew: they are the same counters, seen twice. So for everybody; \
+                          the device's own counters and those that culvert keeps its laws by go on.";
+
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         usage: "show port summary PORT|all",
@@ -118,7 +121,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "clear port stats PORT|all",
         section: Section::Ports,
         help: "shows the device's counters from 0 on",
-        more: CLEAR,
+        more: CLEAR_PORT,
         action: Action::Ask(
             |given| Request::ClearPortStats { port: port(given) },
             Answer::Text(testpmd::cleared, &["cleared"]),
@@ -128,7 +131,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "clear port xstats PORT|all",
         section: Section::Ports,
         help: "shows the driver's own counters from 0 on",
-        more: CLEAR,
+        more: CLEAR_PORT,
         action: Action::Ask(|given| Request::ClearPortXstats { port: port(given) }, Answer::Silent(&["cleared"])),
     },
     Command {

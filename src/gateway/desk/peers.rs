@@ -5,9 +5,10 @@ use crate::api::PeerSort;
 use crate::config::keys::to_base64;
 use crate::control::record::{PeerRecord, PeerState};
 use crate::dpdk::Mbuf;
+use crate::gateway::sessions::is_connected;
 use crate::queue::sync::Arc;
 use crate::queue::{Dir, FlowId, Reader};
-use crate::shared::{DropReason, Hop, PeerFlow, Routes};
+use crate::shared::{DropReason, Hop, PeerFlow};
 use ipnet::IpNet;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -19,8 +20,6 @@ use std::time::Duration;
 const LIMIT: u32 = 20;
 /// And at most.
 const MOST: u32 = 10_000;
-/// A session is good for so long (PROTOCOL A1).
-const CONNECTED: Duration = Duration::from_secs(180);
 /// Records between two quiescent points of a long walk, so that grace periods end.
 const STRETCH: usize = 256;
 /// Characters of a key's beginning that name a peer.
@@ -37,6 +36,13 @@ pub(super) struct Wanted<'a> {
 impl Desk {
     fn reader(&self) -> Result<Reader, String> {
         self.domain.register().ok_or_else(|| "too many look at once; ask again".to_owned())
+    }
+
+    /// A peer's part of the data path. `None`: it is being removed, or gone, and another may have its place.
+    fn flow_of<'r>(&'r self, reader: &'r Reader, record: &Arc<PeerRecord>) -> Option<&'r PeerFlow<Mbuf>> {
+        let flow = self.shared.flows.get(reader, record.flow)?;
+        // Looked at after the flow: a place is given on only after its record has left the directory.
+        self.context.directory.by_flow(record.flow).is_some_and(|now| Arc::ptr_eq(&now, record)).then_some(flow)
     }
 
     /// The interfaces of this name, or all.
@@ -100,8 +106,8 @@ impl Desk {
     }
 
     /// What a peer is sorted by, the first first. `None`: it is being removed.
-    fn sort_key(&self, reader: &Reader, record: &PeerRecord, sort: PeerSort) -> Option<(Reverse<u128>, String)> {
-        let flow = self.shared.flows.get(reader, record.flow)?;
+    fn sort_key(&self, reader: &Reader, record: &Arc<PeerRecord>, sort: PeerSort) -> Option<(Reverse<u128>, String)> {
+        let flow = self.flow_of(reader, record)?;
         let number = |n: u128| (Reverse(n), String::new());
         Some(match sort {
             PeerSort::Rx => number(flow.bytes_received().into()),
@@ -112,8 +118,8 @@ impl Desk {
         })
     }
 
-    fn matches(&self, reader: &Reader, record: &PeerRecord, regex: &Regex) -> bool {
-        let endpoint = self.shared.flows.get(reader, record.flow).and_then(|flow| flow.endpoint());
+    fn matches(&self, reader: &Reader, record: &Arc<PeerRecord>, regex: &Regex) -> bool {
+        let endpoint = self.flow_of(reader, record).and_then(|flow| flow.endpoint());
         let state = record.lock();
         state.name.as_deref().is_some_and(|name| regex.is_match(name))
             || regex.is_match(&to_base64(&record.public_key))
@@ -121,8 +127,8 @@ impl Desk {
             || state.allowed_ips.iter().any(|prefix| regex.is_match(&prefix.to_string()))
     }
 
-    fn peer_row(&self, reader: &Reader, record: &PeerRecord) -> Option<Value> {
-        let flow = self.shared.flows.get(reader, record.flow)?;
+    fn peer_row(&self, reader: &Reader, record: &Arc<PeerRecord>) -> Option<Value> {
+        let flow = self.flow_of(reader, record)?;
         let state = record.lock();
         let endpoint = flow.endpoint();
         Some(json!({
@@ -152,15 +158,10 @@ impl Desk {
                 if at % STRETCH == 0 {
                     reader.quiescent();
                 }
-                let Some(flow) = self.shared.flows.get(&reader, record.flow) else { continue };
-                let since = self.since(&record.lock());
-                let is = [
-                    true,
-                    since.is_some_and(|since| since < CONNECTED),
-                    since.is_some_and(|since| since >= CONNECTED),
-                    since.is_none(),
-                    flow.endpoint().is_none(),
-                ];
+                let Some(flow) = self.flow_of(&reader, &record) else { continue };
+                let came = record.lock().last_handshake.is_some();
+                let connected = is_connected(&self.shared, &reader, flow);
+                let is = [true, connected, came && !connected, !came && !connected, flow.endpoint().is_none()];
                 counts.iter_mut().zip(is).for_each(|(count, is)| *count += usize::from(is));
             }
             totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
@@ -176,9 +177,9 @@ impl Desk {
         let reader = self.reader()?;
         let gone = || format!("{asked} was removed just now");
         let mut row = self.peer_row(&reader, &record).ok_or_else(gone)?;
-        let flow = self.shared.flows.get(&reader, record.flow).ok_or_else(gone)?;
+        let flow = self.flow_of(&reader, &record).ok_or_else(gone)?;
+        let connected = is_connected(&self.shared, &reader, flow);
         let state = record.lock();
-        let connected = self.since(&state).is_some_and(|since| since < CONNECTED);
         let words = match (connected, state.pending_index.is_some(), state.last_handshake.is_some()) {
             (true, ..) => "connected",
             (_, true, _) => "shaking hands: it has not answered yet",
@@ -291,12 +292,17 @@ impl Desk {
     pub(super) fn lookup(&self, text: &str) -> Result<Value, String> {
         let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is no IP address"))?;
         let reader = self.reader()?;
-        let flow = self.shared.allowed.lookup(&reader, address);
+        // In the data path's order: our own addresses, peers, and for what comes out of a tunnel the inner routes.
+        let hop = self.shared.inner.hop(&reader, address);
+        let flow = self.shared.allowed.lookup(&reader, address).filter(|_| !matches!(hop, Hop::Local { .. }));
         let record = flow.and_then(|flow| self.context.directory.by_flow(FlowId(flow)));
         let mut row = json!({
             "address": address.to_string(),
-            "inner": self.way(&reader, &self.shared.inner, address),
-            "outer": self.way(&reader, &self.shared.outer, address),
+            "goes": if record.is_some() { "into a tunnel".to_owned() } else { self.way(hop) },
+            "peer": null,
+            "public_key": null,
+            "interface": null,
+            "prefix": null,
         });
         if let Some(record) = record {
             let state = record.lock();
@@ -309,16 +315,21 @@ impl Desk {
         Ok(json!({ "lookup": row }))
     }
 
-    fn way(&self, reader: &Reader, routes: &Routes, address: IpAddr) -> String {
+    /// Where a packet goes that is for no peer.
+    fn way(&self, hop: Hop) -> String {
         let port = |id: u16| self.shared.port(id).map_or("?", |port| port.name.as_str());
-        match routes.hop(reader, address) {
-            Hop::Local { port: id, .. } => format!("our own address on port {}", port(id)),
+        let from_a_port = "from a port nowhere (no_peer)";
+        match hop {
+            Hop::Local { port: id, .. } => format!("to culvert itself: its address on port {}", port(id)),
             Hop::Wire { port: id, macs } => {
                 let [a, b, c, d, e, f, ..] = macs;
-                format!("port {}, next hop {}", port(id), crate::wire::MacAddr([a, b, c, d, e, f]))
+                let mac = crate::wire::MacAddr([a, b, c, d, e, f]);
+                format!("out of a tunnel to port {}, next hop {mac}; {from_a_port}", port(id))
             }
-            Hop::Ask { port: id } => format!("port {}, whose neighbour has yet to be asked for", port(id)),
-            Hop::None => "no route".to_owned(),
+            Hop::Ask { port: id } => {
+                format!("out of a tunnel to port {}, whose neighbour is asked for then; {from_a_port}", port(id))
+            }
+            Hop::None => format!("out of a tunnel nowhere (no_route); {from_a_port}"),
         }
     }
 

@@ -217,8 +217,14 @@ impl Desk {
 
     fn forwarded(&self, id: usize, port: &Port) -> Result<Forwarded, String> {
         let device = port.stats().map_err(|error| error.to_string())?;
-        let (rx, tx) = self.report.packets_of(id);
-        Ok(Forwarded { rx, rx_dropped: device.imissed, tx, tx_dropped: device.oerrors, tx_full: 0 })
+        let sums = self.report.port_sums(id);
+        Ok(Forwarded {
+            rx: sums.rx_packets,
+            rx_dropped: device.imissed,
+            tx: sums.tx_packets,
+            tx_dropped: device.oerrors,
+            tx_full: 0,
+        })
     }
 
     pub(super) fn config_rxtx(&self) -> Value {

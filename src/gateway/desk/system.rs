@@ -3,7 +3,11 @@
 use super::Desk;
 use crate::aead::{Backend, CpuFeatures};
 use crate::config::Idle;
+use crate::gateway::proc::memory_bytes;
 use serde_json::{Value, json};
+
+/// What the kernel says of this process.
+const STATUS: &str = "/proc/self/status";
 
 impl Desk {
     pub(super) fn config_cores(&self) -> Value {
@@ -25,9 +29,9 @@ impl Desk {
         json!({ "memory": {
             "huge_pages": huge,
             "pool_bytes": crate::dpdk::pool_bytes(pool.size(), pool.data_room(), huge),
-            "resident_bytes": resident("VmRSS:"),
-            "resident_peak_bytes": resident("VmHWM:"),
-            "locked_bytes": resident("VmLck:"),
+            "resident_bytes": memory_bytes(STATUS, "VmRSS"),
+            "resident_peak_bytes": memory_bytes(STATUS, "VmHWM"),
+            "locked_bytes": memory_bytes(STATUS, "VmLck"),
         }})
     }
 
@@ -47,11 +51,4 @@ impl Desk {
     pub(super) fn eal_json(&self) -> Value {
         json!({ "eal": { "version": self.eal.version(), "huge_pages": self.eal.has_huge_pages(), "arguments": self.eal.args() } })
     }
-}
-
-/// A line of `/proc/self/status`, in bytes.
-fn resident(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
