@@ -124,6 +124,14 @@ impl Config {
         let name = &port.name;
         let path = format!("port.{name}");
         let subject = |key: &str| format!("[[port]] {name} {key}");
+        if name == "all" || name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(self.refuse(
+                &format!("{path}.name"),
+                "[[port]] name",
+                format!("commands take {name} for {}", if name == "all" { "all ports" } else { "a port's number" }),
+                "Give the port a name of letters, as wan",
+            ));
+        }
         if port.addresses.is_empty() && port.role != Role::Inner {
             return Err(self.refuse(
                 &path,

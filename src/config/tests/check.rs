@@ -234,6 +234,16 @@ fn names_and_sockets() {
         said(&LEAST.replace("\"wan\"", "\"wg0\""), 2),
         "culvert.toml:7: [[interface]] name: wg0 is a port's name already. Rename one of them."
     );
+    // What commands mean by them is something else.
+    for (name, what) in [("all", "all ports"), ("07", "a port's number")] {
+        assert_eq!(
+            said(&LEAST.replace("\"wan\"", &format!("\"{name}\"")), 2),
+            format!(
+                "culvert.toml:2: [[port]] name: commands take {name} for {what}. Give the port a name of letters, as wan."
+            )
+        );
+    }
+    assert!(on(&LEAST.replace("\"wan\"", "\"all0\""), 2).is_ok());
     let long = format!("/{}", "x".repeat(85));
     assert!(text(&format!("{LEAST}[control]\nuapi_dir = \"{long}\"")).is_ok());
     assert!(text(&format!("{LEAST}[control]\nuapi_dir = \"{long}x\"")).is_err());
