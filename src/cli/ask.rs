@@ -2,7 +2,7 @@
 
 use crate::api::Request;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub enum AskError {
         error: std::io::Error,
     },
     /// It was there, and went away or fell silent.
-    #[error("{}: the gateway broke off its answer: {error}", path.display())]
+    #[error("{}: the gateway broke off its answer: {error}. Does culvertd still run? Ask again", path.display())]
     Broken {
         /// Who answered.
         path: PathBuf,
@@ -56,6 +56,9 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Value, AskError> {
     stream.write_all(format!("{question}\n").as_bytes()).map_err(broken)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).map_err(broken)?;
+    if !line.ends_with('\n') {
+        return Err(broken(ErrorKind::UnexpectedEof.into()));
+    }
     let value: Value = serde_json::from_str(&line).map_err(|e| senseless(e.to_string()))?;
     match value.get("error").and_then(Value::as_str) {
         Some(error) => Err(AskError::Refused(error.to_owned())),

@@ -4,7 +4,6 @@ use super::front::{Failure, Outcome, Output, Settings};
 use super::line::Line;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::sync::Arc;
 
 /// Bytes of a line, at most.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -16,7 +15,7 @@ pub(super) fn file<O: Write, E: Write>(output: &mut Output<O, E>, name: &str, se
     if settings.depth >= DEEPEST {
         return output.fail(settings, Outcome::Failed, &format!("{name}: files load files more than {DEEPEST} deep"));
     }
-    let mut settings = Settings { depth: settings.depth + 1, file: None, ..settings.clone() };
+    let mut settings = settings.of_file();
     if name == "-" {
         return lines(output, std::io::stdin().lock(), "-", &mut settings);
     }
@@ -43,7 +42,6 @@ pub(super) fn lines<O: Write, E: Write>(
     name: &str,
     settings: &mut Settings,
 ) -> Outcome {
-    let interrupted = Arc::default();
     let mut worst = Outcome::Done;
     for number in 1.. {
         settings.place = format!("{name}:{number}: ");
@@ -52,12 +50,15 @@ pub(super) fn lines<O: Write, E: Write>(
             Ok(Some(text)) => text,
             Err(why) => return output.fail(settings, Outcome::Failed, &why),
         };
+        if settings.is_interrupted() {
+            return output.fail(settings, Outcome::Failed, "ended here by Ctrl-C");
+        }
         let outcome = match Line::parse(&text) {
             Ok(line) => {
                 if settings.echo && !line.words.is_empty() {
                     let _gone = writeln!(output.out, "culvert> {}", text.trim());
                 }
-                output.run(line, settings, &interrupted)
+                output.run(line, settings)
             }
             Err(why) => output.fail(settings, Outcome::Usage, &why),
         };

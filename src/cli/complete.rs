@@ -72,7 +72,9 @@ fn values(kind: Kind, begun: &str, settings: &Settings) -> Vec<Candidate> {
         Kind::Peer => {
             let matching = Some(format!("^{}", regex::escape(begun)));
             let request = Request::ShowPeers { sort: PeerSort::Name, limit: Some(PEERS), matching, interface: None };
-            let names = from(request.clone(), "peers", "name", "public_key");
+            let mut names = from(request.clone(), "peers", "name", "public_key");
+            // The keys of others begin so.
+            names.retain(|name| name.word.starts_with(begun));
             if names.is_empty() { from(request, "peers", "public_key", "endpoint") } else { names }
         }
         Kind::Address | Kind::Number | Kind::Regex | Kind::Word => Vec::new(),

@@ -2,11 +2,11 @@
 
 use super::ask::{AskError, ask};
 use super::complete::next;
-use super::help::{about, what_next};
+use super::help::{about, overview, what_next};
 use super::line::Line;
 use super::render::{emphasis, render};
 use super::table::{Action, Answer, Command, grammar};
-use super::{flags, parse::Given};
+use super::{batch, flags, parse::Given};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ pub(super) struct Settings {
     pub(super) depth: u8,
     /// Which line of which file this is, as `FILE:LINE: `; empty outside of files.
     pub(super) place: String,
+    /// Ctrl-C in the shell: ends what goes on and on, and not the shell.
+    pub(super) interrupted: Arc<AtomicBool>,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             bold: false,
             depth: 0,
             place: String::new(),
+            interrupted: Arc::default(),
         }
     }
 }
@@ -75,6 +78,19 @@ pub(super) enum Outcome {
     Usage,
     /// Nobody to ask.
     NoGateway,
+}
+
+impl Settings {
+    /// Whether Ctrl-C was typed since the line was.
+    pub(super) fn is_interrupted(&self) -> bool {
+        // Relaxed: a signal's time is anyone's guess, and no memory hangs on it.
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// For a line of a file: what was said of the file holds for it, but for what was done already.
+    pub(super) fn of_file(&self) -> Self {
+        Self { depth: self.depth + 1, file: None, watch: None, help: false, version: false, ..self.clone() }
+    }
 }
 
 impl Outcome {
@@ -115,15 +131,20 @@ pub(super) struct Output<O, E> {
 }
 
 impl<O: Write, E: Write> Output<O, E> {
-    /// Does one line. `interrupted` ends a `--watch`.
-    pub(super) fn run(&mut self, line: Line, settings: &Settings, interrupted: &Arc<AtomicBool>) -> Outcome {
+    /// Does one line.
+    pub(super) fn run(&mut self, line: Line, settings: &Settings) -> Outcome {
         let Line { words, filters } = line;
+        let is_blank = words.is_empty();
         let (words, settings) = match flags::take(words, settings.clone()) {
             Ok(taken) => taken,
             Err(why) => return self.fail(settings, Outcome::Usage, &why),
         };
+        if let Some(outcome) = self.flags_alone(&words, &settings) {
+            return outcome;
+        }
         if words.is_empty() {
-            return Outcome::Done;
+            let nothing = "flags, and no command: culvert help lists them";
+            return if is_blank { Outcome::Done } else { self.fail(&settings, Outcome::Usage, nothing) };
         }
         // `show ?` lists what may come next; in the shell the key alone does.
         if let Some((mark, before)) = words.split_last()
@@ -143,8 +164,6 @@ impl<O: Write, E: Write> Output<O, E> {
             return self.write(&about(command), Outcome::Done);
         }
         let Some(period) = settings.watch else { return self.once(command, &given, &line, &settings) };
-        // Relaxed, here and below: a signal's time is anyone's guess, and no memory hangs on it.
-        interrupted.store(false, Ordering::Relaxed);
         loop {
             let began = Instant::now();
             if settings.bold {
@@ -154,13 +173,29 @@ impl<O: Write, E: Write> Output<O, E> {
             if outcome != Outcome::Done {
                 return outcome;
             }
-            while began.elapsed() < period && !interrupted.load(Ordering::Relaxed) {
+            while began.elapsed() < period && !settings.is_interrupted() {
                 std::thread::sleep(TICK.min(period.saturating_sub(began.elapsed())));
             }
-            if interrupted.load(Ordering::Relaxed) {
+            if settings.is_interrupted() {
                 return Outcome::Done;
             }
         }
+    }
+
+    /// What flags ask for by themselves; `None`: a command is to be done.
+    pub(super) fn flags_alone(&mut self, words: &[String], settings: &Settings) -> Option<Outcome> {
+        if settings.version {
+            return Some(self.write(concat!("culvert ", env!("CARGO_PKG_VERSION"), "\n"), Outcome::Done));
+        }
+        if let Some(file) = &settings.file {
+            let wrong = match settings.watch {
+                _ if !words.is_empty() => "a command, or a file of commands, not both",
+                Some(_) => "--watch takes a command, not a file: write it behind a command of the file",
+                None => return Some(batch::file(self, file, settings)),
+            };
+            return Some(self.fail(settings, Outcome::Usage, wrong));
+        }
+        (words.is_empty() && settings.help).then(|| self.write(&overview(), Outcome::Done))
     }
 
     fn once(&mut self, command: &Command, given: &Given, line: &Line, settings: &Settings) -> Outcome {

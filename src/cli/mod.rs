@@ -33,7 +33,6 @@ use line::Line;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// The program `culvert`: these arguments, without its own name. Main thread.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -51,21 +50,10 @@ fn begin(output: &mut Output<std::io::Stdout, std::io::Stderr>, words: Vec<Strin
         Ok(taken) => taken,
         Err(why) => return output.fail(settings, Outcome::Usage, &why),
     };
-    if flags.version {
-        println!("culvert {}", env!("CARGO_PKG_VERSION"));
-        return Outcome::Done;
-    }
-    if let Some(file) = &flags.file {
-        if !rest.is_empty() {
-            return output.fail(settings, Outcome::Usage, "a command, or a file of commands, not both");
-        }
-        return batch::file(output, file, &flags);
+    if let Some(outcome) = output.flags_alone(&rest, &flags) {
+        return outcome;
     }
     if rest.is_empty() {
-        if flags.help {
-            print!("{}", help::overview());
-            return Outcome::Done;
-        }
         // Whoever types gets a shell.
         let typed = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         return if typed { shell::shell(output, &flags) } else { batch::file(output, "-", &flags) };
@@ -76,7 +64,7 @@ fn begin(output: &mut Output<std::io::Stdout, std::io::Stderr>, words: Vec<Strin
         _ => Line::of_arguments(words),
     };
     match line {
-        Ok(line) => output.run(line, &flags, &Arc::default()),
+        Ok(line) => output.run(line, &flags),
         Err(why) => output.fail(&flags, Outcome::Usage, &why),
     }
 }

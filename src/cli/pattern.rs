@@ -94,6 +94,8 @@ impl Kind {
                 // The last line says what, those before draw where.
                 Err(error) => bad(&format!(": {}", error.to_string().lines().last().unwrap_or_default())),
             },
+            // A word that is not begun yet is one too: Tab behind a blank completes it.
+            Self::Word => Ok(()),
             _ if text.is_empty() => bad(""),
             _ => Ok(()),
         }

@@ -70,6 +70,66 @@ fn a_configuration_is_checked_without_a_gateway() {
     assert!(code == Some(1) && said.starts_with("culvert: /wg0.conf:3"), "{said}");
 }
 
+/// `--watch` holds for one command: `load` is done again and again, its lines are not.
+#[test]
+fn a_file_is_watched_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("twice");
+    std::fs::write(&file, "help quit | count\nhelp load | count\nquit\n").unwrap();
+    let file = file.to_str().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
+        .args(["--watch=0.1", "load", file])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let lines: Vec<String> = lines.take(4).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(lines, ["2", "4", "2", "4"]);
+    let refused = culvert(&["--watch", "-f", file], b"");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && said.contains("--watch takes a command"), "{said}");
+}
+
+/// They are no commands, but in a line of a file they do what they do as arguments.
+#[test]
+fn flags_alone_do_something_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inner");
+    std::fs::write(&file, "help quit | count\n").unwrap();
+    let input = format!("-V\n-f {}\n--help | count\n", file.display());
+    let output = culvert(&[], input.as_bytes());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.starts_with("culvert 0.1.0\n2\nculvert [FLAG]"), "{said}");
+    let output = culvert(&[], b"-e -x\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("-:1: flags, and no command"), "{said}");
+}
+
+/// Who closes the connection without a word is no gateway of another version.
+#[test]
+fn an_answer_that_breaks_off_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("culvert.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let gateway = std::thread::spawn(move || {
+        for said in ["", "{\"account\""] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut question).unwrap();
+            stream.write_all(said.as_bytes()).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        let output = culvert(&["--socket", path.to_str().unwrap(), "show", "account"], b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("broke off its answer"), "{said}");
+        assert!(said.contains("Does culvertd still run?"), "{said}");
+    }
+    gateway.join().unwrap();
+}
+
 #[test]
 fn a_file_that_loads_itself_ends() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,31 +140,33 @@ fn a_file_that_loads_itself_ends() {
     assert!(output.status.code() == Some(1) && said.contains("more than 8 deep"), "{said}");
 }
 
+/// What each shell itself offers for `culvert show dro`, and behind a blank.
 #[test]
-fn completions_are_what_shells_can_read() {
-    for (shell, check) in [("bash", "complete -p culvert"), ("zsh", "true"), ("fish", "true")] {
-        let script = culvert(&["completions", shell], b"");
-        assert!(script.status.success() && script.stdout.len() > 50);
+fn shells_complete_words() {
+    let program = env!("CARGO_BIN_EXE_culvert");
+    let bash = "COMP_WORDS=(culvert show dro); COMP_CWORD=2; _culvert; echo \"${COMPREPLY[@]}\"
+                COMP_WORDS=(culvert clear port ''); COMP_CWORD=3; _culvert; echo \"${COMPREPLY[@]}\"";
+    // Without a line editor there is no completion to be asked: what it would be told is looked at.
+    let zsh = "_describe() { print -r -- ${lines%%:*}; }
+               words=(culvert show dro); CURRENT=3; _culvert; words=(culvert clear port ''); CURRENT=4; _culvert";
+    let fish =
+        "complete -C 'culvert show dro' | cut -f1; complete -C 'culvert clear port ' | cut -f1 | string join ' '";
+    for (shell, begin, ask) in [
+        ("bash", "eval \"$(culvert completions bash)\"", bash),
+        ("zsh", "compdef() { : }; eval \"$(culvert completions zsh)\"", zsh),
+        ("fish", "culvert completions fish | source", fish),
+    ] {
         if Command::new(shell).arg("-c").arg("true").output().is_err() {
+            assert_ne!(shell, "bash", "bash is on every Debian");
             eprintln!("{shell} is not installed: its completion was not tried");
             continue;
         }
-        let script = String::from_utf8(script.stdout).unwrap();
-        let output = Command::new(shell).arg("-c").arg(format!("{script}\n{check}")).output().unwrap();
-        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        let folder = std::path::Path::new(program).parent().unwrap().display().to_string();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let output = Command::new(shell).arg("-c").arg(format!("{begin}\n{ask}")).env("PATH", path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "drops\nstats xstats\n", "{shell}: {said}");
     }
-}
-
-/// Bash itself completes `culvert show dro`.
-#[test]
-fn bash_completes_a_word() {
-    let program = env!("CARGO_BIN_EXE_culvert");
-    let script = format!(
-        "culvert() {{ '{program}' \"$@\"; }}; eval \"$(culvert completions bash)\"; \
-         COMP_WORDS=(culvert show dro); COMP_CWORD=2; _culvert; echo \"${{COMPREPLY[@]}}\""
-    );
-    let output = Command::new("bash").arg("-c").arg(script).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "drops\n");
 }
 
 /// groff takes the page without a word of warning.
