@@ -43,14 +43,16 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// Takes up to [`FLIGHT`] jobs; those that have no room for a tag are refused.
+    /// Takes up to [`FLIGHT`] jobs; those that have no room for a tag, and those behind the others, are refused.
     pub(super) fn take(&mut self, jobs: &'a mut [Job<'_>]) {
+        let (jobs, behind) = jobs.split_at_mut(jobs.len().min(FLIGHT));
+        behind.iter_mut().for_each(|job| job.ok = false);
         if jobs.is_sorted_by(|a, b| a.buffer.len() >= b.buffer.len()) {
             for job in jobs {
                 self.push(job);
             }
         } else {
-            let mut jobs: ArrayVec<&mut Job<'_>, FLIGHT> = jobs.iter_mut().take(FLIGHT).collect();
+            let mut jobs: ArrayVec<&mut Job<'_>, FLIGHT> = jobs.iter_mut().collect();
             jobs.sort_unstable_by_key(|job| Reverse(job.buffer.len()));
             for job in jobs {
                 self.push(job);
@@ -61,13 +63,14 @@ impl<'a> Flight<'a> {
     #[inline]
     fn push(&mut self, job: &'a mut Job<'_>) {
         let nonce = job.nonce();
+        job.ok = false;
         let text = text_of(job.buffer);
-        job.ok = text.is_some();
         let (Some((length, blocks)), Some((text, tag))) = (text, job.buffer.split_last_chunk_mut()) else { return };
         let (place, words) = (self.count, nonce.as_chunks().0);
         if place >= FLIGHT {
             return;
         }
+        job.ok = true;
         self.count += 1;
         self.keys[place] = job.key.bytes();
         for (nonces, word) in self.nonces.iter_mut().zip(words) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "made-up bytes")]
 
+use super::flight::Flight;
 use super::lanes::{Group, LANES, keystream};
 use super::plan::{FIRST_ITEMS, FLIGHT, Plan};
 use super::poly::{self, Eight, PACKETS, Powers, Way};
@@ -274,6 +275,22 @@ fn run(memory: &mut [u8], messages: &[Message], keys: &[Key], run: impl FnOnce(&
         .collect();
     run(&mut jobs);
     jobs.iter().map(|job| job.ok).collect()
+}
+
+/// Nobody seals or opens them.
+#[test]
+fn what_finds_no_place_in_a_flight_is_refused() {
+    let key = Key::new([1; 32]);
+    for shortest_first in [false, true] {
+        let mut buffers: Vec<Vec<u8>> = (0..FLIGHT + 2).rev().map(|n| vec![0; TAG_LEN + n]).collect();
+        if shortest_first {
+            buffers.reverse();
+        }
+        let mut jobs: Vec<_> = buffers.iter_mut().map(|buffer| Job { ok: true, ..Job::new(&key, 0, buffer) }).collect();
+        Flight::new().take(&mut jobs);
+        let taken = jobs.iter().take_while(|job| job.ok).count();
+        assert_eq!((taken, jobs.iter().filter(|job| job.ok).count()), (FLIGHT, FLIGHT));
+    }
 }
 
 proptest! {
