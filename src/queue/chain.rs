@@ -103,8 +103,9 @@ impl<T: Linked> Chain<T> {
         self.list.is_empty()
     }
 
-    /// The links of the first and the last element, which stay the chain's.
-    pub(super) const fn ends(&self) -> Option<(NonNull<Link>, NonNull<Link>)> {
+    /// The links of the first and the last element, which stay the chain's: whoever writes there makes a chain of them again, or lets it
+    /// [`Self::leave`].
+    pub(super) const fn ends(&mut self) -> Option<(NonNull<Link>, NonNull<Link>)> {
         match (NonNull::new(self.list.first), NonNull::new(self.list.last)) {
             (Some(first), Some(last)) => Some((first, last)),
             _ => None,
@@ -112,10 +113,15 @@ impl<T: Linked> Chain<T> {
     }
 
     /// Gives up the elements: the links of the first and the last one; the last one's `next` is null.
-    pub(super) fn into_ends(self) -> Option<(NonNull<Link>, NonNull<Link>)> {
+    pub(super) fn into_ends(mut self) -> Option<(NonNull<Link>, NonNull<Link>)> {
         let ends = self.ends();
-        mem::forget(self);
+        self.leave();
         ends
+    }
+
+    /// Gives up the elements, which are somebody else's now, however they are linked.
+    pub(super) fn leave(self) {
+        mem::forget(self);
     }
 }
 

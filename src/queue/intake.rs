@@ -18,7 +18,8 @@
 //! The one consumer, a claim's holder, keeps a line of elements that it has taken in but not popped. It loads the word, walks the
 //! chains that are new from the newest to the oldest, ties them behind its line, looks at the oldest elements, and then says by one
 //! compare-exchange that these are popped, and, if nothing is left, that the direction is idle. If that fails because more has come,
-//! it takes in those chains only and tries again. It fails at most as often as others push, so at most [`QUEUE_BOUND`] times.
+//! it takes in those chains only and tries again. Nothing leaves meanwhile, so others change the word at most [`QUEUE_BOUND`] times by
+//! pushes and once by the close: it fails at most [`QUEUE_BOUND`] + 1 times.
 //!
 //! Why that is right:
 //! * **Nothing is unseen.** All writers of the word are read-modify-writes, so each push (Release) heads a release sequence that
@@ -82,7 +83,8 @@ impl<T: Linked> Intake<T> {
     }
 
     /// Appends the oldest elements of a chain, as many as there is room for, by one exchange. Lock-free: it is tried again only when
-    /// somebody else's exchange has succeeded.
+    /// somebody else's exchange has succeeded, or, where CPUs have no such instruction but a pair of load and store, when that pair was
+    /// disturbed.
     #[inline]
     pub(super) fn push(&self, mut chain: Chain<T>) -> Pushed<T> {
         let mut rest = Chain::new();
@@ -109,7 +111,7 @@ impl<T: Linked> Intake<T> {
             match self.word.compare_exchange_weak(word.0, pushed.0, order, Relaxed) {
                 Ok(_) => {
                     // They are the queue's now.
-                    chain.into_ends();
+                    chain.leave();
                     return Pushed { rest, woke: !word.is_scheduled() };
                 }
                 Err(now) => {
