@@ -5,7 +5,9 @@
 //! turn has not come waits in `chunks` while the worker goes on.
 
 use super::{
-    Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx, decap, encap,
+    Counters, DropReason, ErrorBudget, Forward, PeerFlow, Shared, Tx,
+    confirms::Confirms,
+    decap, encap,
     places::Places,
     release::{self, Inbound},
     undeliverable,
@@ -192,7 +194,7 @@ impl<A: PacketPool> CryptoWorker<A> {
         }
         let mut confirms = Confirms::None;
         let left = claim.serve(packets, |mut claim, packets| {
-            confirms = Confirms::of(packets, keypair, || encap::mtu(&claim, turn));
+            confirms = Confirms::of(packets, keypair.nonce() > 0, |packet| plan.takes(packet));
             let packets = confirms.left_of(packets);
             // A mere wake-up sends nothing (PROTOCOL A6, "on send").
             if packets == 0 {
@@ -476,49 +478,6 @@ pub(super) fn ask<A: PacketPool>(flow: &PeerFlow<A::Packet>, bits: u32, turn: &T
     if flow.stamps.want(bits) {
         flow.post(turn.reader, &turn.shared.flows);
     }
-}
-
-/// What becomes of a chunk's keepalives that were to confirm a session: they are not needed where anything else goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Confirms {
-    /// There are none.
-    None,
-    /// There are so many; one goes if it `needed`.
-    Some { confirms: usize, needed: bool },
-}
-
-impl Confirms {
-    /// `mtu`: what is longer goes nowhere.
-    fn of<P: Packet>(packets: &[P], keypair: &Keypair, mtu: impl FnOnce() -> usize) -> Self {
-        let confirms = packets.iter().filter(|p| is_confirm(*p)).count();
-        if confirms == 0 {
-            return Self::None;
-        }
-        let mtu = mtu();
-        // In this chunk, or before it.
-        let goes = packets.iter().any(|p| !is_confirm(p) && p.data().len() <= mtu);
-        Self::Some { confirms, needed: !goes && keypair.nonce() == 0 }
-    }
-
-    /// How many packets are left.
-    fn left_of<P: Packet>(self, packets: &[P]) -> usize {
-        match self {
-            Self::None => packets.len(),
-            Self::Some { confirms, needed } => packets.len() - confirms + usize::from(needed),
-        }
-    }
-
-    /// Drops those that are not needed.
-    fn elide<P: Packet>(self, packets: &mut ArrayVec<P, CHUNK>, counters: &Counters) {
-        let Self::Some { mut needed, .. } = self else { return };
-        let before = packets.len();
-        packets.retain(|p| !is_confirm(p) || std::mem::take(&mut needed));
-        counters.count_drop(DropReason::KeepaliveElided, (before - packets.len()) as u64);
-    }
-}
-
-fn is_confirm<P: Packet>(packet: &P) -> bool {
-    packet.meta().kind == Kind::Confirm
 }
 
 /// Makes a job of every good packet of a raw chunk; one whose keypair is gone gets its verdict instead.

@@ -136,6 +136,14 @@ impl Plan {
         }
     }
 
+    /// Whether a packet of the chunk can be sent, so far as is known before its nonce.
+    pub(super) fn takes<P: Packet>(&self, packet: &P) -> bool {
+        let front = DataHeader::LEN + if self.ipv6 { OUTER_V6 } else { OUTER_V4 };
+        let inner = packet.data().len();
+        let behind = padded(inner, self.mtu) - inner + TAG;
+        self.verdict == 0 && inner <= self.mtu && packet.headroom() >= front && packet.tailroom() >= behind
+    }
+
     /// Where the sealed packets go.
     pub(super) fn way_out(&self) -> WayOut {
         self.way_out
@@ -238,7 +246,7 @@ fn encapsulate<P: Packet>(packet: &mut P, plan: &Plan, nonce: u64) -> Result<(),
         return Err(DropReason::TooBig);
     }
     let tos = ecn::outer_tos(packet.data());
-    let padded = inner.next_multiple_of(wireguard::PADDING_MULTIPLE).min(mtu.max(inner));
+    let padded = padded(inner, mtu);
     let room = packet.append(padded - inner + TAG).ok_or(DropReason::NoRoom)?;
     // The tag is written over whatever stands there.
     room.iter_mut().take(padded - inner).for_each(|byte| *byte = 0);
@@ -253,6 +261,12 @@ fn encapsulate<P: Packet>(packet: &mut P, plan: &Plan, nonce: u64) -> Result<(),
     meta.receiver = plan.local;
     meta.sealed_at = u16::try_from(sealed_at).unwrap_or(u16::MAX);
     Ok(())
+}
+
+/// Bytes of an inner packet with its padding.
+#[inline]
+fn padded(inner: usize, mtu: usize) -> usize {
+    inner.next_multiple_of(wireguard::PADDING_MULTIPLE).min(mtu.max(inner))
 }
 
 /// What is different in each datagram's headers.
@@ -285,5 +299,33 @@ impl Head {
         };
         patch::udp_length(ip.get_mut(udp_at..)?, datagram);
         Some(sealed_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::heap::HeapPool;
+
+    #[test]
+    fn what_a_plan_takes_is_what_it_encapsulates() {
+        const MTU: usize = 70;
+        let refused = || Plan { mtu: MTU, ..Plan::refused(DropReason::NoEndpoint) };
+        let mut taken = 0;
+        for ipv6 in [false, true] {
+            let front = DataHeader::LEN + if ipv6 { OUTER_V6 } else { OUTER_V4 };
+            for (len, headroom, tailroom) in (0..MTU + 2)
+                .flat_map(|len| [(len, front, 16), (len, front, 31), (len, front - 1, 31), (len, front, 15)])
+            {
+                let pool = HeapPool::with_room(1, headroom, len + tailroom);
+                let mut packet = pool.alloc_with(&vec![0x45; len]).unwrap();
+                assert!(!refused().takes(&packet));
+                let plan = Plan { verdict: 0, ipv6, ..refused() };
+                let takes = plan.takes(&packet);
+                assert_eq!(encapsulate(&mut packet, &plan, 0).is_ok(), takes, "{len} {headroom} {tailroom}");
+                taken += usize::from(takes);
+            }
+        }
+        assert!(taken > MTU, "{taken}");
     }
 }

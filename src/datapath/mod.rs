@@ -6,6 +6,7 @@
 
 mod classify;
 mod classify_burst;
+mod confirms;
 mod core_loop;
 mod crypto_worker;
 mod decap;
