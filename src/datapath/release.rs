@@ -12,7 +12,7 @@ use crate::wire::{
     wireguard::{self, DataHeader},
 };
 use arrayvec::ArrayVec;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Sends a sealed chunk. The egress turn's holder.
 pub(super) fn egress<A: PacketPool>(
@@ -55,10 +55,23 @@ fn message_len<P: Packet>(packet: &P) -> u64 {
 /// What one chunk's packets tell about the peer, applied once at its end.
 #[derive(Default)]
 struct Seen {
+    /// There was one that passed the window.
+    any: bool,
     /// One of them was no keepalive.
     data: bool,
-    /// The notes of the last of them: where it came from, and to.
-    last: Option<Meta>,
+    /// Where the last of them came from, address and port, that came to an address which is ours still, and that one.
+    from: Option<([u8; 16], u16, SocketAddr)>,
+}
+
+impl Seen {
+    /// Notes one that passed the window, and came to `asked`.
+    #[inline]
+    fn note(&mut self, meta: &Meta, asked: Option<SocketAddr>) {
+        self.any = true;
+        if let Some(asked) = asked {
+            self.from = Some((meta.source, meta.source_port, asked));
+        }
+    }
 }
 
 /// Opened packets that have passed all checks but those that need a lookup: many peers' are looked up side by side. It lives no longer
@@ -120,13 +133,11 @@ impl<'t, 'r, A: PacketPool> Inbound<'t, 'r, A> {
                 self.flush(forward, tx);
             }
         }
-        if let Some(last) = &seen.last {
-            if let Some(asked) = turn.shared.asked(last) {
-                flow.roam(&last.source, last.source_port, asked);
-            }
-            if flow.stamps.received(turn.now_ms, seen.data) {
-                flow.post(turn.reader, &turn.shared.flows);
-            }
+        if let Some((source, source_port, asked)) = &seen.from {
+            flow.roam(source, *source_port, *asked);
+        }
+        if seen.any && flow.stamps.received(turn.now_ms, seen.data) {
+            flow.post(turn.reader, &turn.shared.flows);
         }
     }
 
@@ -220,7 +231,7 @@ fn accept<A: PacketPool>(
     if !keypair.replay().accept(meta.counter) {
         return Err(DropReason::Replay);
     }
-    seen.last = Some(meta);
+    seen.note(&meta, turn.shared.asked(&meta));
     confirm(flow, keypair, turn);
     let current = flow.keys.current() == Some(turn.shared.index.slot(keypair.local_index()));
     if current && keypair.wants_rekey_on_receive(turn.now_ms) {
@@ -260,5 +271,21 @@ fn agree<A: PacketPool>(flow: &PeerFlow<A::Packet>, keypair: &Keypair, slot: u32
     let Some(current) = flow.keys.current().filter(|current| *current != slot) else { return };
     if turn.shared.index.keypair(turn.reader, current).is_some_and(|current| keypair.goes_before(current)) {
         flow.keys.swap(slot, current);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_where_its_last_packet_to_an_address_of_ours_came_from() {
+        let mut seen = Seen::default();
+        let (ours, gone): (SocketAddr, _) = ("192.0.2.1:51820".parse().unwrap(), None);
+        for (number, asked) in [(1, gone), (2, Some(ours)), (3, Some(ours)), (4, gone)] {
+            seen.note(&Meta { source_port: number.into(), source: [number; 16], ..Meta::default() }, asked);
+            assert!(seen.any);
+        }
+        assert_eq!(seen.from, Some(([3; 16], 3, ours)));
     }
 }
