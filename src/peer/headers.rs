@@ -27,7 +27,7 @@ pub struct OuterWay {
 
 /// The last headers of one peer.
 ///
-/// All its atomics are Relaxed: the holder of the egress claim alone reads and writes them, and the schedule state hands them from one
+/// All its atomics are Relaxed: the holder of the egress claim alone reads and writes them, and the queue's word hands them from one
 /// to the next. They are atomic only so that this needs no unsafe cell.
 #[derive(Debug, Default)]
 #[repr(C)]

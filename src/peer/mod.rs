@@ -1,6 +1,6 @@
 //! What the data path and the control threads share of a peer.
 //!
-//! A [`Peer`] is the body of a [`crate::queue::Flow`]; its queues and their schedule state stand in the flow itself.
+//! A [`Peer`] is the body of a [`crate::queue::Flow`]; its queues, each with whether it is scheduled, stand in the flow itself.
 
 mod endpoint;
 mod headers;
