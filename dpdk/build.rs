@@ -30,7 +30,7 @@ const TYPES: &str = "rte_mbuf|rte_mempool|rte_ring|rte_eth_.*|_?IO_.*|cookie_.*"
 const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_EAL_PMD_PATH|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
     |RING_F_.*|SOCKET_ID_ANY|LCORE_ID_ANY|_IONBF|_IOLBF";
 
-/// Of libipsec-mb: what `culvert::aead` calls, and what its job API is made of.
+/// Of libipsec-mb: what `culvert::dpdk` calls, and what its job API is made of.
 const CIPHER_FUNCTIONS: &str = "imb_(get_mb_mgr_size|set_pointers_mb_mgr|get_errno)|init_mb_mgr_auto";
 const CIPHER_TYPES: &str = "IMB_(MGR|JOB|STATUS)";
 

@@ -7,7 +7,6 @@ mod backend;
 #[cfg(test)]
 mod differential;
 #[cfg(all(feature = "dpdk", target_arch = "x86_64"))]
-#[expect(unsafe_code, reason = "the fence around libipsec-mb")]
 mod ipsec_mb;
 #[cfg(not(all(feature = "dpdk", target_arch = "x86_64")))]
 mod not_built;

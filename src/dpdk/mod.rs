@@ -1,4 +1,4 @@
-//! The fence around DPDK: safe wrappers, and the only place that names `dpdk_sys`.
+//! The fence around DPDK and the cipher library that comes with it: safe wrappers, and the only place that names `dpdk_sys`.
 //!
 //! What owns what: a [`Port`]'s queues hold the port, the port holds its [`Pool`], and all of them hold the [`Eal`].
 //! So things close in the right order whichever handle goes last, and nothing of DPDK is unmapped while a packet of
@@ -15,6 +15,8 @@ mod eal_log;
 mod eal_options;
 mod errno;
 mod fragments;
+#[cfg(target_arch = "x86_64")]
+mod ipsec_mb;
 mod lcore;
 mod mbuf;
 mod mbuf_priv;
@@ -34,6 +36,8 @@ pub use eal::{Eal, EalError};
 pub use eal_options::{EalOptions, HugePages, free_huge_pages_mib};
 pub use errno::Errno;
 pub use fragments::{FragmentTable, FragmentTableError};
+#[cfg(target_arch = "x86_64")]
+pub use ipsec_mb::{CIPHER_BURST, CipherDirection, CipherLibrary, CipherMessage};
 pub use lcore::{LcoreError, LcoreGuard, LcoreId, register_thread};
 pub use mbuf::Mbuf;
 pub use mbuf_priv::{HEADROOM, PRIVATE_SIZE};
