@@ -7,6 +7,10 @@
 //!
 //! An answer is one object. `{"error": "…"}` is the answer to what cannot be done.
 
+mod secret;
+
+pub use secret::Secret;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a request, its newline included, at most.
@@ -135,6 +139,31 @@ requests! {
     },
     /// Handshakes in sum.
     show ShowHandshakes,
+    /// A new peer.
+    change PeerAdd {
+        /// Its public key, in base64.
+        public_key: String,
+        /// Whose it is to be; needless where there is one interface.
+        interface: Option<String>,
+        /// All else.
+        settings: PeerSettings,
+    },
+    /// What is named of a peer changes.
+    change PeerSet {
+        /// Its public key or its name, in full.
+        peer: String,
+        /// Only of this interface.
+        interface: Option<String>,
+        /// What changes.
+        settings: PeerSettings,
+    },
+    /// A peer goes.
+    change PeerRemove {
+        /// As above.
+        peer: String,
+        /// As above.
+        interface: Option<String>,
+    },
     /// What is logged from now on.
     change SetLog {
         /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
@@ -145,6 +174,22 @@ requests! {
         /// They do.
         on: bool,
     },
+}
+
+/// What of a peer is to be; what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeerSettings {
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Prefixes with commas between: all that it has then; or each with `+` or `-` before it, and the others stay.
+    pub allowed_ips: Option<String>,
+    /// An address and a UDP port.
+    pub endpoint: Option<String>,
+    /// A preshared key, in base64; all zero: none.
+    pub preshared_key: Option<Secret>,
+    /// Seconds; 0 switches it off.
+    pub keepalive: Option<u16>,
 }
 
 /// By what peers are sorted; the most comes first, and names from a to z.

@@ -77,6 +77,7 @@ fn values(kind: Kind, begun: &str, settings: &Settings) -> Vec<Candidate> {
             names.retain(|name| name.word.starts_with(begun));
             if names.is_empty() { from(request, "peers", "public_key", "endpoint") } else { names }
         }
+        Kind::Key | Kind::Name | Kind::Prefixes | Kind::Endpoint => Vec::new(),
         Kind::Address | Kind::Number | Kind::Regex | Kind::Word => Vec::new(),
         // The shell's own completion of files steps in.
         Kind::File | Kind::Folder | Kind::Device | Kind::Subnet => Vec::new(),

@@ -7,6 +7,7 @@ use super::line::Line;
 use super::render::{emphasis, render};
 use super::table::{Action, Answer, Command, grammar};
 use super::{batch, flags, parse::Given};
+use crate::api::Request;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -210,13 +211,13 @@ impl<O: Write, E: Write> Output<O, E> {
                 let ended = run(given, settings, &mut text);
                 (String::from_utf8_lossy(&text).into_owned(), self.ended(settings, ended))
             }
-            Action::Ask(request, shown) => match ask(&settings.socket, &request(given)) {
-                Ok(answer) => (text_of(&answer, shown, settings), Outcome::Done),
-                Err(error) => {
-                    let none = matches!(error, AskError::NoGateway { .. });
-                    let outcome = if none { Outcome::NoGateway } else { Outcome::Failed };
-                    return self.fail(settings, outcome, &error.to_string());
-                }
+            Action::Ask(request, shown) => match answer(&request(given), shown, settings) {
+                Ok(text) => (text, Outcome::Done),
+                Err(failure) => return self.ended(settings, Err(failure)),
+            },
+            Action::Send(request, shown) => match request(given).and_then(|asked| answer(&asked, shown, settings)) {
+                Ok(text) => (text, Outcome::Done),
+                Err(failure) => return self.ended(settings, Err(failure)),
             },
         };
         let text = if line.filters.is_empty() { text } else { line.filter(&text) };
@@ -245,6 +246,17 @@ impl<O: Write, E: Write> Output<O, E> {
             writeln!(self.err, "{}{why}", emphasis("culvert: ", settings.bold))
         };
         outcome
+    }
+}
+
+/// What the gateway answers, as it is shown.
+fn answer(request: &Request, shown: Answer, settings: &Settings) -> Result<String, Failure> {
+    match ask(&settings.socket, request) {
+        Ok(answer) => Ok(text_of(&answer, shown, settings)),
+        Err(error) => {
+            let none = matches!(error, AskError::NoGateway { .. });
+            Err(Failure(if none { Outcome::NoGateway } else { Outcome::Failed }, error.to_string()))
+        }
     }
 }
 

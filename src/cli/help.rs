@@ -77,7 +77,9 @@ fn list(commands: Vec<&'static Command>) -> String {
 pub(super) fn about(command: &Command) -> String {
     let more = if command.more.is_empty() { String::new() } else { format!("\n{}\n", command.more) };
     let keys = match command.action {
-        Action::Ask(_, answer) => format!("\nKeys of its JSON: {}\n", answer.keys().join(", ")),
+        Action::Ask(_, answer) | Action::Send(_, answer) => {
+            format!("\nKeys of its JSON: {}\n", answer.keys().join(", "))
+        }
         Action::Local(_) => String::new(),
     };
     format!("{}\n  {}\n{more}{keys}", command.usage, command.help)

@@ -3,6 +3,8 @@
 //! Small letters stand for themselves, capitals are arguments, `a|b` is either, `[…]` may be left out; such groups stand last and
 //! come in any order, each once, or as often as one likes where `...` stands at its end.
 
+use crate::config::keys::from_base64;
+use crate::config::peers_file::is_name;
 use std::net::IpAddr;
 
 /// What may stand at one place.
@@ -21,6 +23,14 @@ pub(super) enum Kind {
     Port,
     /// A peer's key, name or inner address.
     Peer,
+    /// A peer's public key.
+    Key,
+    /// A name to be given.
+    Name,
+    /// Prefixes.
+    Prefixes,
+    /// Where a peer is.
+    Endpoint,
     /// An interface's name.
     Interface,
     /// An IP address.
@@ -47,9 +57,13 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All, with the name that usage lines have, and what people are told.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 13] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 17] = [
         (Self::Port, "PORT", "a port's number or name"),
         (Self::Peer, "PEER", "a peer's public key (or its beginning), name, or address behind it"),
+        (Self::Key, "KEY", "a public key: 44 characters of base64"),
+        (Self::Name, "NAME", "a name of at most 64 characters"),
+        (Self::Prefixes, "PREFIXES", "prefixes with commas between, as 10.0.0.2/32,fd00::2/128"),
+        (Self::Endpoint, "ENDPOINT", "an address and port, as 192.0.2.1:51820 or [2001:db8::1]:51820"),
         (Self::Interface, "INTERFACE", "an interface's name"),
         (Self::Address, "ADDRESS", "an IPv4 or IPv6 address"),
         (Self::Number, "N", "a whole number"),
@@ -85,6 +99,9 @@ impl Kind {
     pub(super) fn check(self, text: &str) -> Result<(), String> {
         let bad = |why: &str| Err(format!("{text:?} is not {}{why}", self.what()));
         match self {
+            // Not shown: it is often the private key that was pasted.
+            Self::Key if from_base64(text).is_none() => Err(format!("that is not {}", self.what())),
+            Self::Name if !is_name(text) => bad(", in plain text"),
             Self::Number if text.parse::<u32>().is_err() => bad(""),
             Self::Address if text.parse::<IpAddr>().is_err() => bad(""),
             Self::Subnet if text.parse::<ipnet::IpNet>().is_err() => bad(""),
@@ -202,6 +219,8 @@ mod tests {
             (Kind::Subnet, "10.0.0.1/8", "10.0.0.1"),
             (Kind::Regex, "^a.*b$", "a("),
             (Kind::Shell, "fish", "csh"),
+            (Kind::Key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AAEC"),
+            (Kind::Name, "a laptop", "a\nlaptop"),
             (Kind::Port, "wan", ""),
         ] {
             assert_eq!(kind.check(good), Ok(()));

@@ -72,7 +72,7 @@ pub struct PeerChange {
     pub replace_allowed_ips: bool,
     /// Prefixes (host bits cleared), in order.
     pub allowed_ips: Vec<AllowedIpChange>,
-    /// A name for people (`# friendly_name = …` in a peers file).
+    /// A name for people (`# friendly_name = …` in a peers file); empty takes it away.
     pub name: Option<String>,
     /// The line that it began at, 1 the first; 0 where there is none.
     pub line: u32,

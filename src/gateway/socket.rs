@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Connections at a time: one more costs the one that has been silent the longest its place.
 const MOST_CALLERS: usize = 64;
@@ -89,8 +90,8 @@ fn inode(path: &Path) -> Option<u64> {
 /// One that has connected.
 struct Caller {
     stream: UnixStream,
-    /// What it asked so far.
-    request: Vec<u8>,
+    /// What it asked so far; it may hold a secret, so it never grows beyond its first place.
+    request: Zeroizing<Vec<u8>>,
     /// What it has not read yet of its answer; `None`: it still asks.
     answer: Option<(Vec<u8>, usize)>,
     may_change: bool,
@@ -144,7 +145,8 @@ impl Caller {
         let client = getsockopt(&stream, PeerCredentials)?;
         let own = rustix::process::geteuid().as_raw();
         let may_change = [0, own].contains(&client.uid()) || group == Some(client.gid());
-        Ok(Self { stream, request: Vec::new(), answer: None, may_change, deadline: Instant::now() + PATIENCE })
+        let request = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST));
+        Ok(Self { stream, request, answer: None, may_change, deadline: Instant::now() + PATIENCE })
     }
 
     /// Goes on with it as far as it can without waiting. Whether it stays: what drips holds its place for no longer than [`PATIENCE`] in
@@ -175,12 +177,12 @@ impl Caller {
 
     /// Takes what is there. Whether the request is whole, or too long.
     fn hear(&mut self) -> std::io::Result<bool> {
-        let mut bytes = [0; LONGEST_REQUEST];
-        while self.request.len() < LONGEST_REQUEST {
-            match self.stream.read(&mut bytes) {
+        let mut bytes = Zeroizing::new([0; LONGEST_REQUEST]);
+        while let Some(room) = bytes.get_mut(self.request.len()..).filter(|room| !room.is_empty()) {
+            match self.stream.read(room) {
                 Ok(0) => return Ok(true),
                 Ok(n) => {
-                    let read = bytes.get(..n).unwrap_or_default();
+                    let read = room.get(..n).unwrap_or_default();
                     let end = read.iter().position(|byte| *byte == b'\n');
                     self.request.extend(read.get(..end.unwrap_or(n)).unwrap_or_default());
                     if end.is_some() {

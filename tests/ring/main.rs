@@ -19,6 +19,7 @@ mod packets;
 mod rig;
 
 mod answers;
+mod changes;
 mod churn;
 mod cycles;
 mod dos;

@@ -1,5 +1,6 @@
 //! The command table: all that culvert understands, as data. Parser, completion, help, man page and reference come from it.
 
+mod changes;
 mod control;
 mod health;
 mod machine;
@@ -34,6 +35,8 @@ pub(super) struct Command {
 pub(super) enum Action {
     /// The gateway, which is asked this and whose answer is shown so.
     Ask(fn(&Given) -> Request, Answer),
+    /// The same, if the request can be made: it may need a file.
+    Send(fn(&Given) -> Result<Request, Failure>, Answer),
     /// This process, without any gateway.
     Local(fn(&Given, &Settings, &mut dyn Write) -> Result<(), Failure>),
 }
@@ -93,7 +96,7 @@ impl Section {
 
 /// All commands, by section.
 pub(super) static COMMANDS: &[&[Command]] =
-    &[ports::COMMANDS, peers::COMMANDS, health::COMMANDS, machine::COMMANDS, control::COMMANDS];
+    &[ports::COMMANDS, peers::COMMANDS, changes::COMMANDS, health::COMMANDS, machine::COMMANDS, control::COMMANDS];
 
 /// The table, ready to parse.
 pub(super) fn grammar() -> &'static Grammar {

@@ -21,6 +21,8 @@ fn example(atom: Atom) -> &'static str {
         Atom::Argument(Kind::Subnet) => "10.0.0.1/8",
         Atom::Argument(Kind::Regex) => "^a",
         Atom::Argument(Kind::Shell) => "bash",
+        Atom::Argument(Kind::Key) => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        Atom::Argument(Kind::Prefixes) => "10.0.0.0/8,fd00::/8",
         Atom::Argument(_) => "example",
     }
 }
@@ -64,10 +66,14 @@ fn every_request_of_the_gateway_has_its_command() {
     assert!(all.contains("show-drops"), "{error}");
     let mut asked = BTreeSet::new();
     for command in COMMANDS.iter().copied().flatten() {
-        let Action::Ask(request, answer) = command.action else { continue };
         let line = examples(command).remove(0);
         let (_, given) = grammar().parse(&words(&line)).unwrap();
-        let json = serde_json::to_value(request(&given)).unwrap();
+        let (request, answer) = match command.action {
+            Action::Ask(request, answer) => (request(&given), answer),
+            Action::Send(request, answer) => (request(&given).unwrap(), answer),
+            Action::Local(_) => continue,
+        };
+        let json = serde_json::to_value(request).unwrap();
         assert!(asked.insert(json["do"].as_str().unwrap().to_owned()), "{} asks what another does", command.usage);
         assert!(!answer.keys().is_empty(), "{}", command.usage);
     }

@@ -57,6 +57,29 @@ fn named(comment: &str) -> Option<&str> {
     (is_name && !name.is_empty()).then_some(name)
 }
 
+/// Whether a peer may be called so.
+pub fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= 64 && !name.chars().any(char::is_control)
+}
+
+/// One prefix of a peer's allowed ips, as a peers file takes it: host bits cleared, one address without a length.
+///
+/// # Errors
+/// What is wrong with it, and the mend.
+pub fn read_allowed_ip(text: &str) -> Result<IpNet, String> {
+    allowed_ip(text).map_err(|fault| format!("{}. {}", fault.what, fault.mend))
+}
+
+/// A peer's endpoint, as a peers file takes it.
+///
+/// # Errors
+/// What is wrong with it, and the mend.
+pub fn read_endpoint(text: &str) -> Result<SocketAddr, String> {
+    let line = Line { key: "Endpoint", value: text };
+    let read = endpoint(line).and_then(|key| if let PeerKey::Endpoint(at) = key { Ok(at) } else { Err(no_name(line)) });
+    read.map_err(|fault| format!("{}. {}", fault.what, fault.mend))
+}
+
 /// A `key = value` line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'l> {

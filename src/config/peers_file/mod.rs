@@ -5,6 +5,7 @@ mod line;
 mod tests;
 mod write;
 
+pub use line::{is_name, read_allowed_ip, read_endpoint};
 pub use write::to_text;
 
 use super::error::{ConfigError, Place, Warning, io_words, quoted};
@@ -211,7 +212,7 @@ impl Parser {
 
     fn name(&mut self, name: &str) {
         self.name_is_for_this_peer();
-        if name.chars().count() > 64 || name.chars().any(char::is_control) {
+        if !is_name(name) {
             self.warn("[Peer]", || {
                 let what = "the name is longer than 64 characters, or not plain text".into();
                 (what, "The peer goes without it".into())

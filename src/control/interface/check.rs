@@ -41,10 +41,65 @@ pub enum ChangeError {
     Busy,
 }
 
+/// Of more prefixes than so many nobody is told whose they were.
+pub const MOST_MOVED: usize = 100;
+
+/// A prefix that a change took from another peer of the same interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub prefix: IpNet,
+    /// The public key of the peer that had it.
+    pub from: [u8; 32],
+}
+
+/// What a check found.
+struct Checked {
+    /// The keys that a whole new set names.
+    named: HashSet<[u8; 32]>,
+    /// Peers to be made.
+    fresh: usize,
+}
+
 impl<A: PacketPool> Interface<A> {
-    /// Whether all of `change` can be done: the port and the prefixes are no other interface's, and there is room for the peers that there
-    /// would be, and for the flows to be made beside those that are on their way out. Returns the keys that a whole new set names.
-    pub(super) fn check(&self, handles: &mut Handles<A>, change: &ChangeSet) -> Result<HashSet<[u8; 32]>, ChangeError> {
+    /// Whether all of these changes can be done, one after the other: for each [`Interface::check`] says so, no two want the same port or the
+    /// same prefix, and there is room for the flows to be made beside those that are on their way out. Returns the keys that each whole new set names; or
+    /// which change cannot be done, and why.
+    pub(super) fn check_together(
+        handles: &mut Handles<A>,
+        changes: &[(&Self, ChangeSet)],
+    ) -> Result<Vec<HashSet<[u8; 32]>>, (usize, ChangeError)> {
+        let Some((first, _)) = changes.first() else { return Ok(Vec::new()) };
+        let (mut all, mut fresh) = (Vec::new(), 0);
+        let (mut ports, mut prefixes): (HashMap<u16, &Self>, HashMap<IpNet, &Self>) = Default::default();
+        for (at, (interface, change)) in changes.iter().enumerate() {
+            if let Some(port) = change.listen_port.filter(|port| *port != 0)
+                && let Some(other) = ports.insert(port, interface)
+            {
+                return Err((at, ChangeError::PortTaken { port, interface: other.name().to_owned() }));
+            }
+            let several = changes.len() > 1;
+            for (peer, prefix) in change.peers.iter().filter(|_| several).flat_map(wanted) {
+                let other = *prefixes.entry(prefix).or_insert(interface);
+                if other.tunnel != interface.tunnel {
+                    let (interface, line) = (other.name().to_owned(), peer.line);
+                    return Err((at, ChangeError::PrefixTaken { prefix, interface, line }));
+                }
+            }
+            let checked = interface.check(handles, change).map_err(|error| (at, error))?;
+            fresh += checked.fresh;
+            all.push(checked.named);
+        }
+        let occupied = first.context.directory.len() + handles.flows.poll();
+        if fresh + occupied > handles.flows.flows().capacity() {
+            return Err((0, ChangeError::Busy));
+        }
+        Ok(all)
+    }
+
+    /// Whether all of `change` can be done as things are: the port and the prefixes are no other interface's, and there are no more peers
+    /// than there may be.
+    fn check(&self, handles: &Handles<A>, change: &ChangeSet) -> Result<Checked, ChangeError> {
         if let Some(port) = change.listen_port
             && let Some(holder) = self.context.shared.listen.tunnel_of(port).filter(|holder| *holder != self.tunnel)
         {
@@ -76,18 +131,14 @@ impl<A: PacketPool> Interface<A> {
         if peers > self.max_peers as usize {
             return Err(ChangeError::TooManyPeers { wanted: peers, max_peers: self.max_peers });
         }
-        let occupied = directory.len() + handles.flows.poll();
-        if fresh + occupied > handles.flows.flows().capacity() {
-            return Err(ChangeError::Busy);
-        }
-        Ok(named)
+        Ok(Checked { named, fresh })
     }
 
     fn check_prefixes(&self, handles: &Handles<A>, peer: &PeerChange) -> Result<(), ChangeError> {
         if self.context.shared.tunnels.len() < 2 {
             return Ok(());
         }
-        for prefix in peer.allowed_ips.iter().filter(|allowed| !allowed.remove).map(|allowed| allowed.prefix) {
+        for (_, prefix) in wanted(peer) {
             let owner = handles.allowed.owner(prefix).and_then(|flow| self.context.directory.by_flow(FlowId(flow)));
             if let Some(owner) = owner.filter(|owner| owner.tunnel != self.tunnel) {
                 let interface = self.name_of(owner.tunnel);
@@ -100,6 +151,11 @@ impl<A: PacketPool> Interface<A> {
     fn name_of(&self, tunnel: u8) -> String {
         self.context.shared.tunnel(tunnel).map_or_else(String::new, |tunnel| tunnel.name.clone())
     }
+}
+
+/// The prefixes that a peer is to have.
+fn wanted(peer: &PeerChange) -> impl Iterator<Item = (&PeerChange, IpNet)> {
+    peer.allowed_ips.iter().filter(|allowed| !allowed.remove).map(move |allowed| (peer, allowed.prefix))
 }
 
 /// The keys that a change names to be there in the end.

@@ -4,7 +4,7 @@ mod check;
 mod device;
 mod writer;
 
-pub use check::ChangeError;
+pub use check::{ChangeError, MOST_MOVED, Moved};
 pub use device::WgDevice;
 pub use writer::Writer;
 
@@ -50,21 +50,66 @@ impl<A: PacketPool> Interface<A> {
         self.context.shared.tunnel(self.tunnel).map_or("?", |tunnel| &tunnel.name)
     }
 
+    /// Its number: its place in [`crate::shared::Shared::tunnels`].
+    pub fn tunnel(&self) -> u8 {
+        self.tunnel
+    }
+
     /// Does all of `change`, or nothing. When it returns, no packet of a removed peer is delivered any more. May block.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub fn apply(&self, change: ChangeSet) -> Result<(), ChangeError> {
-        let mut handles = self.writer.lock();
-        let named = self.check(&mut handles, &change)?;
-        let mut reader = self.writer.register().ok_or(ChangeError::Busy)?;
+        self.apply_telling(change).map(drop)
+    }
+
+    /// The same, and tells which prefixes it took from whom: [`MOST_MOVED`] at most.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub fn apply_telling(&self, change: ChangeSet) -> Result<Vec<Moved>, ChangeError> {
+        Self::apply_together(vec![(self, change)]).map_err(|(_, error)| error)
+    }
+
+    /// Does all changes of several interfaces of one gateway, or nothing, as [`Interface::apply_telling`]. May block.
+    ///
+    /// # Errors
+    /// [`ChangeError`] and the place of the change that is refused; nothing has changed then.
+    pub fn apply_together(changes: Vec<(&Self, ChangeSet)>) -> Result<Vec<Moved>, (usize, ChangeError)> {
+        let Some(writer) = changes.first().map(|(interface, _)| Arc::clone(&interface.writer)) else {
+            return Ok(Vec::new());
+        };
+        let mut handles = writer.lock();
+        let named = Self::check_together(&mut handles, &changes)?;
+        let mut reader = writer.register().ok_or((0, ChangeError::Busy))?;
+        let mut removed = false;
+        for ((interface, change), named) in changes.into_iter().zip(named) {
+            removed |= interface.perform(&mut handles, &mut reader, change, &named);
+        }
+        drop(reader);
+        if removed {
+            // Whoever pushed for a removed peer is done with it after this.
+            writer.synchronize();
+            handles.flows.poll();
+        }
+        Ok(std::mem::take(&mut handles.moved))
+    }
+
+    /// A change that was checked. Returns whether a peer was removed.
+    fn perform(
+        &self,
+        handles: &mut Handles<A>,
+        reader: &mut Reader,
+        change: ChangeSet,
+        named: &HashSet<[u8; 32]>,
+    ) -> bool {
         let mut removed = false;
         if let Some(key) = change.private_key {
-            removed |= self.set_private_key(&mut handles, &mut reader, key);
+            removed |= self.set_private_key(handles, reader, key);
         }
         // 0 asks for any port: the present one is as good, and clients know it.
         if let Some(port) = change.listen_port.filter(|port| *port != 0) {
-            self.set_listen_port(&mut reader, port);
+            self.set_listen_port(reader, port);
         }
         if let Some(mark) = change.fwmark {
             self.settings().fwmark = mark;
@@ -72,23 +117,17 @@ impl<A: PacketPool> Interface<A> {
         if change.replace_peers {
             for record in self.context.directory.all_of(self.tunnel) {
                 if !named.contains(&record.public_key) {
-                    self.remove(&mut handles, &reader, &record);
+                    self.remove(handles, reader, &record);
                     removed = true;
                 }
                 reader.quiescent();
             }
         }
         for peer in change.peers {
-            removed |= self.change_peer(&mut handles, &reader, peer, change.replace_peers);
+            removed |= self.change_peer(handles, reader, peer, change.replace_peers);
             reader.quiescent();
         }
-        drop(reader);
-        if removed {
-            // Whoever pushed for a removed peer is done with it after this.
-            self.writer.synchronize();
-            handles.flows.poll();
-        }
-        Ok(())
+        removed
     }
 
     /// Removes every peer of it: the gateway ends.
@@ -223,8 +262,8 @@ impl<A: PacketPool> Interface<A> {
         } else if anew {
             state.persistent_keepalive = 0;
         }
-        if change.name.is_some() {
-            state.name.clone_from(&change.name);
+        if let Some(name) = &change.name {
+            state.name = (!name.is_empty()).then(|| name.clone());
         }
         if let Some(remote) = change.endpoint {
             flow.set_endpoint(Some(&Endpoint::configured(remote)));
@@ -246,6 +285,9 @@ impl<A: PacketPool> Interface<A> {
             // The later wins, as in the kernel.
             if let Some(old) = owner.and_then(|o| self.context.directory.by_flow(crate::queue::FlowId(o))) {
                 old.lock().allowed_ips.retain(|p| *p != allowed.prefix);
+                if handles.moved.len() < MOST_MOVED {
+                    handles.moved.push(Moved { prefix: allowed.prefix, from: old.public_key });
+                }
             }
             record.lock().allowed_ips.push(allowed.prefix);
         }

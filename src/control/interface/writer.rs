@@ -19,13 +19,15 @@ pub(super) struct Handles<A: PacketPool> {
     pub(super) flows: FlowsOwner<A::Packet, Peer>,
     pub(super) allowed: AllowedIpsWriter,
     pub(super) graves: Graveyard,
+    /// What the change under way took from whom.
+    pub(super) moved: Vec<super::Moved>,
 }
 
 impl<A: PacketPool> Writer<A> {
     /// The one writer over these tables. `domain`: the one that their readers register with.
     pub fn new(domain: QueueArc<Domain>, flows: FlowsOwner<A::Packet, Peer>, allowed: AllowedIpsWriter) -> Self {
         let graves = Graveyard::new(QueueArc::clone(&domain));
-        Self { domain, handles: Mutex::new(Handles { flows, allowed, graves }) }
+        Self { domain, handles: Mutex::new(Handles { flows, allowed, graves, moved: Vec::new() }) }
     }
 
     /// How many places the table of flows has to have for so many peers of all interfaces: a whole new set of them may come while the old

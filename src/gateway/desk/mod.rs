@@ -1,6 +1,7 @@
 //! Answers what comes over the control socket, one request after the other, on the socket's thread. It may lock and allocate; workers
 //! never wait for it.
 
+mod change;
 mod peers;
 mod ports;
 mod system;
@@ -71,6 +72,11 @@ impl Desk {
             Request::ShowPeer { peer, detail } => self.peer(peer, *detail)?,
             Request::ShowLookup { address } => self.lookup(address)?,
             Request::ShowHandshakes => self.handshakes()?,
+            Request::PeerAdd { public_key, interface, settings } => {
+                self.peer_add(public_key, interface.as_deref(), settings)?
+            }
+            Request::PeerSet { peer, interface, settings } => self.peer_set(peer, interface.as_deref(), settings)?,
+            Request::PeerRemove { peer, interface } => self.peer_remove(peer, interface.as_deref())?,
             Request::SetLog { level } => {
                 logs::set(level)?;
                 json!({ "log": level })

@@ -34,7 +34,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Desk {
-    fn reader(&self) -> Result<Reader, String> {
+    pub(super) fn reader(&self) -> Result<Reader, String> {
         self.domain.register().ok_or_else(|| "too many look at once; ask again".to_owned())
     }
 
@@ -46,7 +46,7 @@ impl Desk {
     }
 
     /// The interfaces of this name, or all.
-    fn tunnels(&self, name: Option<&str>) -> Result<Vec<&crate::shared::Tunnel>, String> {
+    pub(super) fn tunnels(&self, name: Option<&str>) -> Result<Vec<&crate::shared::Tunnel>, String> {
         let all = &self.shared.tunnels;
         let found: Vec<_> = all.iter().filter(|tunnel| name.is_none_or(|name| tunnel.name == name)).collect();
         if found.is_empty() {
