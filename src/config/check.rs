@@ -1,7 +1,7 @@
 //! What only shows between sections, and against the machine.
 
 use super::error::{ConfigError, Place, Warning};
-use super::types::{Config, Device, Idle, Interface, MOST_INTERFACES, Machine, Port, Role};
+use super::types::{Config, Device, Idle, Interface, MOST_INTERFACES, MOST_PEERS, Machine, Port, Role, list_of};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,8 +10,6 @@ use std::net::IpAddr;
 const OVERHEAD: u16 = 40 + 8 + 16 + 16;
 /// The least MTU of IPv6 (RFC 8200, section 5).
 const IPV6_MTU: u16 = 1_280;
-/// Peers of all interfaces: as many as have receiver indexes.
-const MOST_PEERS: u64 = 524_288;
 /// The bytes of a Unix socket's name.
 const SOCKET_NAME: usize = 107;
 
@@ -243,7 +241,7 @@ impl Config {
                 }
             }
             peers += u64::from(interface.max_peers);
-            if peers > MOST_PEERS {
+            if peers > u64::from(MOST_PEERS) {
                 return Err(self.refuse(
                     &format!("interface.{name}.max_peers"),
                     &format!("[[interface]] {name} max_peers"),
@@ -329,27 +327,9 @@ impl Config {
     }
 }
 
-/// `core 7`, `cores 0-3, 6`.
+/// `core 7`, `cores 0-3,6`.
 fn numbered(cores: &[usize]) -> String {
-    let mut cores = cores.to_vec();
-    cores.sort_unstable();
-    cores.dedup();
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for core in &cores {
-        match ranges.last_mut() {
-            Some((_, end)) if end.checked_add(1) == Some(*core) => *end = *core,
-            _ => ranges.push((*core, *core)),
-        }
-    }
-    let ranges: Vec<String> = ranges
-        .iter()
-        .map(|(start, end)| match start == end {
-            true => start.to_string(),
-            false => format!("{start}-{end}"),
-        })
-        .collect();
-    let noun = if cores.len() == 1 { "core" } else { "cores" };
-    format!("{noun} {}", ranges.join(", "))
+    format!("{} {}", if cores.len() == 1 { "core" } else { "cores" }, list_of(cores))
 }
 
 /// What two ports cannot share: the PCI address, or the vdev without its arguments. A vdev without a number is given one

@@ -4,7 +4,7 @@ use super::error::{ConfigError, Place, io_words};
 use super::layer::{self, Folders, Layer, folder_of};
 use super::places::Places;
 use super::typed::Typed;
-use super::types::{Config, Machine};
+use super::types::{Config, DEFAULT_MAX_PEERS, Machine};
 use super::variables::{self, PREFIX};
 use ::config::Value;
 use std::path::{Path, PathBuf};
@@ -126,8 +126,8 @@ per_peer_max = 0
 /// Of one item of a `[[many]]` section; `name` holds no character that TOML would escape.
 fn item_defaults(section: &str, name: &str) -> String {
     let keys = match section {
-        "port" => "mtu = 1500\nqueues = \"auto\"\nvlan = 0\naddresses = []\nroutes = []",
-        _ => "listen_ports = [51820]\nmtu = 1420\nmax_peers = 65536\nmss_clamp = false",
+        "port" => "mtu = 1500\nqueues = \"auto\"\nvlan = 0\naddresses = []\nroutes = []".to_owned(),
+        _ => format!("listen_ports = [51820]\nmtu = 1420\nmax_peers = {DEFAULT_MAX_PEERS}\nmss_clamp = false"),
     };
     format!("[[{section}]]\nname = \"{name}\"\n{keys}\n")
 }

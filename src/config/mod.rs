@@ -23,8 +23,8 @@ mod variables;
 pub use error::{ConfigError, Place, Warning};
 pub use load::{environment, from_text, load, load_for};
 pub use types::{
-    Amount, Backend, Config, Control, Cores, Crypto, Device, HugePages, Idle, Interface, MOST_INTERFACES, Machine,
-    Memory, Metrics, Port, Role, Route,
+    Amount, Backend, Config, Control, Cores, Crypto, DEFAULT_MAX_PEERS, Device, HugePages, Idle, Interface,
+    MOST_INTERFACES, MOST_PEERS, Machine, Memory, Metrics, Port, Role, Route, list_of,
 };
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The sections and keys that there are.
 
 use super::leaf::{Address, AmountIn, EalArgument, Fault, FilePath, Leaf, Listen, Name, Ranged, Set, SocketPath};
-use super::types::{Backend, Device, HugePages, Idle, Role, Route};
+use super::types::{Backend, Device, HugePages, Idle, MOST_PEERS, Role, Route};
 use ::config::{Value, ValueKind};
 
 /// Cores as the kernel numbers them.
@@ -17,7 +17,7 @@ pub(super) type Queues = AmountIn<1, 1_024>;
 /// An 802.1Q id, 0 without.
 pub(super) type Vlan = Ranged<0, 4_094>;
 /// How many peers.
-pub(super) type Peers = Ranged<1, 524_288>;
+pub(super) type Peers = Ranged<1, MOST_PEERS>;
 /// How many peers have series of their own: each is three, with long labels, in Prometheus' memory.
 pub(super) type PeerSeries = Ranged<0, 10_000>;
 /// The name of an interface.

@@ -157,6 +157,10 @@ pub struct Route {
 
 /// `[[interface]]`s of a gateway, at most.
 pub const MOST_INTERFACES: usize = 64;
+/// Peers of all interfaces: as many as have receiver indexes.
+pub const MOST_PEERS: u32 = 524_288;
+/// What `max_peers` is if nobody says.
+pub const DEFAULT_MAX_PEERS: u32 = 65_536;
 
 /// `[[interface]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,6 +218,22 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// How many peers have series of their own. Default: 0.
     pub per_peer_max: u32,
+}
+
+/// Numbers as the kernel writes them: `0-3,8`.
+pub fn list_of(numbers: &[usize]) -> String {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, end)) if end.checked_add(1) == Some(number) => *end = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let range = |(low, high): &(usize, usize)| if low == high { low.to_string() } else { format!("{low}-{high}") };
+    ranges.iter().map(range).collect::<Vec<_>>().join(",")
 }
 
 /// What a configuration is held against.

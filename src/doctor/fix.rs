@@ -1,10 +1,12 @@
 //! What `--fix` does: steps that need no reboot and can be taken back. No driver of a NIC is ever changed here, so the
 //! NIC that carries the login session is safe.
 
+use super::system::{Account, USER};
 use super::{Report, System};
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 /// One such step.
@@ -14,8 +16,10 @@ pub(super) enum Fix {
     Write { path: String, value: String },
     /// Loads a module of the kernel.
     Load(&'static str),
-    /// Makes a folder.
-    Folder { path: String, mode: u32 },
+    /// Makes a folder, culvertd's where it has a user of its own.
+    Folder { path: String, mode: u32, owner: Option<Account> },
+    /// Gives a file or folder to culvertd's user.
+    Owner { path: String, owner: Account },
     /// Changes the rights of a file or folder.
     Mode { path: String, mode: u32 },
 }
@@ -26,7 +30,9 @@ impl Fix {
         match self {
             Self::Write { path, value } => format!("echo {value} > {path}"),
             Self::Load(module) => format!("modprobe {module}"),
-            Self::Folder { path, mode } => format!("install -d -m {mode:o} {path}"),
+            Self::Folder { path, mode, owner: None } => format!("install -d -m {mode:o} {path}"),
+            Self::Folder { path, mode, .. } => format!("install -d -m {mode:o} -o {USER} -g {USER} {path}"),
+            Self::Owner { path, .. } => format!("chown {USER}: {path}"),
             Self::Mode { path, mode } => format!("chmod {mode:o} {path}"),
         }
     }
@@ -45,15 +51,21 @@ impl Fix {
                     false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
                 }
             }
-            Self::Folder { path, mode } => {
+            Self::Folder { path, mode, owner } => {
                 let path = system.at(path);
                 std::fs::DirBuilder::new().recursive(true).mode(*mode).create(&path)?;
                 // Whatever the umask left of it.
-                std::fs::set_permissions(path, Permissions::from_mode(*mode))
+                std::fs::set_permissions(&path, Permissions::from_mode(*mode))?;
+                owner.map_or(Ok(()), |owner| give(&path, owner))
             }
+            Self::Owner { path, owner } => give(&system.at(path), *owner),
             Self::Mode { path, mode } => std::fs::set_permissions(system.at(path), Permissions::from_mode(*mode)),
         }
     }
+}
+
+fn give(path: &Path, owner: Account) -> io::Result<()> {
+    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
 }
 
 /// Takes the steps that the report asks for, each said before it is taken, and says what is left for people. Returns

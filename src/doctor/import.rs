@@ -3,7 +3,7 @@
 use super::new_files::{NewFile, WriteError, write_all};
 use crate::config::keys::to_base64;
 use crate::config::peers_file::{EndpointName, QuickFile, QuickLine, parse_quick, to_text};
-use crate::config::{self, ConfigError, Machine, Place};
+use crate::config::{self, ConfigError, DEFAULT_MAX_PEERS, MOST_PEERS, Machine, Place};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -135,8 +135,8 @@ fn fragment(file: &QuickFile, name: &str, source: &Path) -> Result<String, Confi
         add(format!("mtu = {mtu}"));
     }
     let peers = u32::try_from(changes.peers.len()).unwrap_or(u32::MAX);
-    if peers > 65_536 / 2 {
-        add(format!("max_peers = {}", peers.saturating_mul(2).min(524_288)));
+    if peers > DEFAULT_MAX_PEERS / 2 {
+        add(format!("max_peers = {}", peers.saturating_mul(2).min(MOST_PEERS)));
     }
     Ok(text)
 }

@@ -72,8 +72,14 @@ impl Nic {
         self.vendor == MELLANOX
     }
 
+    /// The kernel's driver that DPDK's works through, of a NIC that stays with it.
+    pub(super) fn kernel_driver(&self) -> &'static str {
+        // ConnectX-3 and before; ConnectX-4, the first of mlx5, is 0x1013.
+        if self.device < 0x1013 { "mlx4_core" } else { "mlx5_core" }
+    }
+
     /// Whether a driver holds it by which programs reach it.
-    pub(super) fn is_with_vfio(&self) -> bool {
+    pub(super) fn is_given_to_programs(&self) -> bool {
         matches!(self.driver.as_deref(), Some("vfio-pci" | "igb_uio" | "uio_pci_generic"))
     }
 }
@@ -113,14 +119,29 @@ impl Login {
         all
     }
 
+    /// Whether it goes by this interface of the kernel's.
+    pub(super) fn is_by(&self, interface: &str) -> bool {
+        self.below.iter().any(|below| below == interface)
+    }
+
     /// Whether it hangs on this NIC.
     pub(super) fn is_on(&self, nic: &Nic) -> bool {
         self.below.iter().any(|interface| nic.interfaces.contains(interface))
     }
 }
 
+/// The kernel's interface that a virtual device stands on: `net_af_packet0,iface=eth1`.
+pub(super) fn interface_of_vdev(text: &str) -> Option<&str> {
+    text.split(',').skip(1).find_map(|argument| argument.strip_prefix("iface="))
+}
+
+/// Whether vfio made up this IOMMU group, because there is no IOMMU (`enable_unsafe_noiommu_mode`).
+pub(super) fn is_without_iommu(system: &System, group: &str) -> bool {
+    system.text(format!("/sys/kernel/iommu_groups/{group}/name")).as_deref() == Some("vfio-noiommu")
+}
+
 /// An interface and all that it is made of.
-fn below(system: &System, interface: &str) -> Vec<String> {
+pub(super) fn below(system: &System, interface: &str) -> Vec<String> {
     let mut found = vec![interface.to_owned()];
     let mut next = 0;
     while let Some(upper) = found.get(next).cloned() {

@@ -30,9 +30,10 @@ impl Driver {
             .find_map(|library| described(&library).into_iter().find(|driver| driver.is_for(nic)))
     }
 
-    /// Whether it works with devices that vfio-pci holds.
-    pub(super) fn takes_vfio(&self) -> bool {
-        self.kmod.contains("vfio-pci")
+    /// Whether it works through the kernel's driver, which keeps the device (`* ib_uverbs & mlx5_core & mlx5_ib`). One that
+    /// names no module of the kernel's says nothing of the kind.
+    pub(super) fn is_bifurcated(&self) -> bool {
+        self.kmod.contains("ib_uverbs")
     }
 
     fn is_for(&self, nic: &Nic) -> bool {
@@ -129,11 +130,18 @@ mod tests {
     #[test]
     fn drivers_are_read_out_of_a_library() {
         let text = br#"PMD_INFO_STRING= {"name": "net_x", "kmod": "* igb_uio | vfio-pci", "pci_ids": [[32902, 5490, 65535, 65535]]}"#;
-        let library = [b"\x7fELF PMD PMD_", &text[..], b"\0rest PMD_INFO_STRING= {\"name\": \"net_y\"}\0"].concat();
+        let library = [
+            b"\x7fELF PMD PMD_",
+            &text[..],
+            b"\0rest PMD_INFO_STRING= {\"name\": \"net_y\"}\0",
+            b"PMD_INFO_STRING= {\"name\": \"net_z\", \"kmod\": \"* ib_uverbs & mlx5_core & mlx5_ib\"}\0",
+        ]
+        .concat();
         let drivers = described(&library);
         let names: Vec<&str> = drivers.iter().map(|driver| driver.name.as_str()).collect();
-        assert_eq!(names, ["net_x", "net_y"]);
-        assert!(drivers[0].takes_vfio() && !drivers[1].takes_vfio());
+        assert_eq!(names, ["net_x", "net_y", "net_z"]);
+        let bifurcated: Vec<bool> = drivers.iter().map(Driver::is_bifurcated).collect();
+        assert_eq!(bifurcated, [false, false, true], "one that names no module may be with vfio-pci");
         assert!(described(b"PMD_INFO_STRING= {").is_empty());
     }
 

@@ -28,6 +28,16 @@ pub struct Dpdk {
     pub need_mib: fn(&crate::config::Config, bool) -> u64,
 }
 
+/// The name of the user that culvertd runs as, and of its group.
+pub(super) const USER: &str = "culvert";
+
+/// A user by numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
 impl System {
     /// This machine. Control thread; before `rte_eal_init`, which cuts the cores.
     pub fn live() -> Self {
@@ -147,6 +157,13 @@ impl System {
         lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
     }
 
+    /// The user that culvertd runs as, where somebody has made one.
+    pub(super) fn account(&self) -> Option<Account> {
+        let users = self.text("/etc/passwd")?;
+        let mut fields = users.lines().find_map(|line| line.strip_prefix(USER)?.strip_prefix(':'))?.split(':').skip(1);
+        Some(Account { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    }
+
     /// The words on the kernel's command line.
     pub(super) fn command_line(&self) -> Vec<String> {
         self.text("/proc/cmdline").unwrap_or_default().split_whitespace().map(str::to_owned).collect()
@@ -199,25 +216,10 @@ pub(super) fn numbers(list: &str) -> Vec<usize> {
     numbers
 }
 
-/// Numbers as the kernel writes them: `0-3,8`.
-pub(super) fn list_of(numbers: &[usize]) -> String {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == number => *end = number,
-            _ => ranges.push((number, number)),
-        }
-    }
-    let range = |(low, high): &(usize, usize)| if low == high { low.to_string() } else { format!("{low}-{high}") };
-    ranges.iter().map(range).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::list_of;
     use proptest::prelude::*;
 
     #[test]

@@ -7,13 +7,15 @@ use crate::control::context::Context;
 use crate::metrics::{CoreTotals, DeviceTotals, InterfaceTotals, PeerSample, PeerSamples, PortTotals, Source, Totals};
 use crate::peer::Tally;
 use crate::queue::{Domain, FlowId, Reader, sync::Arc};
-use crate::shared::{Counters, PeerFlow, Shared, Stage};
+use crate::shared::{Counters, PeerFlow, Shared, Stage, Tunnel};
 use std::time::Duration;
 
 type Flow = PeerFlow<<Pool as crate::frame::PacketPool>::Packet>;
 
-/// After so many flows the grace periods go on: a removal waits no longer for a scrape than for a packet.
+/// After so many flows the grace periods go on: a removal waits no longer for a scrape than for a few bursts.
 const FLOWS_AT_ONCE: u32 = 1024;
+/// The same, where of each flow a sample with its labels is made (3 KiB of text at most).
+const SAMPLES_AT_ONCE: u32 = 16;
 
 /// What the metrics thread reads.
 #[derive(Debug)]
@@ -55,16 +57,14 @@ impl Source for Numbers {
         }
     }
 
-    fn peers(&self, most: usize) -> PeerSamples {
+    fn peers(&self, most: usize) -> Option<PeerSamples> {
         let mut peers = Vec::new();
-        self.walk(|flow| {
-            if let Some(sample) = self.sample(flow) {
-                peers.push(sample);
-            }
+        let seen = self.walk(SAMPLES_AT_ONCE, |_, flow| {
+            peers.extend(self.sample(flow));
             peers.len() < most
         });
         let left_out = self.context.directory.len().saturating_sub(peers.len());
-        PeerSamples { peers, left_out: left_out as u64 }
+        seen.then(|| PeerSamples { peers, left_out: left_out as u64 })
     }
 }
 
@@ -90,34 +90,38 @@ impl Numbers {
     }
 
     fn interfaces(&self) -> Vec<InterfaceTotals> {
-        let mut totals: Vec<_> = self
-            .shared
-            .tunnels
-            .iter()
-            .map(|tunnel| InterfaceTotals {
-                name: tunnel.name.clone(),
-                peers: self.context.directory.len_of(tunnel.id) as u64,
-                connected: 0,
-            })
-            .collect();
-        self.walk_with(|reader, flow| {
+        let connected = self.connected();
+        let tunnels = self.shared.tunnels.iter().enumerate();
+        let interface = |(id, tunnel): (usize, &Tunnel)| InterfaceTotals {
+            name: tunnel.name.clone(),
+            peers: self.context.directory.len_of(tunnel.id) as u64,
+            connected: connected.as_ref().and_then(|connected| connected.get(id).copied()),
+        };
+        tunnels.map(interface).collect()
+    }
+
+    /// How many peers of each interface have a session that can be sent under; `None`: nobody may look.
+    fn connected(&self) -> Option<Vec<u64>> {
+        let mut connected = vec![0; self.shared.tunnels.len()];
+        let seen = self.walk(FLOWS_AT_ONCE, |reader, flow| {
             if is_connected(&self.shared, reader, flow)
-                && let Some(interface) = totals.get_mut(usize::from(flow.tunnel))
+                && let Some(connected) = connected.get_mut(usize::from(flow.tunnel))
             {
-                interface.connected += 1;
+                *connected += 1;
             }
             true
         });
-        totals
+        seen.then_some(connected)
     }
 
+    /// The lock of the peer's record is held for no longer than its bounded labels take to be written.
     fn sample(&self, flow: &Flow) -> Option<PeerSample> {
         let record = self.context.directory.by_flow(flow.id())?;
         let state = record.lock();
         Some(PeerSample {
             interface: self.shared.tunnel(record.tunnel)?.name.clone(),
             public_key: to_base64(&record.public_key).to_string(),
-            allowed_ips: state.allowed_ips.iter().map(ToString::to_string).collect(),
+            allowed_ips: PeerSample::allowed_ips_of(&state.allowed_ips),
             friendly_name: state.name.clone().unwrap_or_default(),
             sent_bytes: flow.bytes_sent(),
             received_bytes: flow.bytes_received(),
@@ -125,27 +129,26 @@ impl Numbers {
         })
     }
 
-    /// Shows `see` one peer's flow after the other until it says no. It takes no lock that anybody waits for.
-    fn walk(&self, mut see: impl FnMut(&Flow) -> bool) {
-        self.walk_with(|_, flow| see(flow));
-    }
-
-    fn walk_with(&self, mut see: impl FnMut(&Reader, &Flow) -> bool) {
+    /// Shows `see` one peer's flow after the other until it says no, and reports every `at_once` flows. Returns whether it
+    /// could look: removals wait for whoever does, so there is a seat for it or none.
+    fn walk(&self, at_once: u32, mut see: impl FnMut(&Reader, &Flow) -> bool) -> bool {
         let Some(mut reader) = self.domain.register() else {
             // There are dozens of seats for those that come and go.
-            return tracing::warn!("metrics: no seat left to look at the peers");
+            tracing::warn!("metrics: no seat left to look at the peers");
+            return false;
         };
         let flows = &self.shared.flows;
         for id in 0..u32::try_from(flows.capacity()).unwrap_or(u32::MAX) {
-            if id % FLOWS_AT_ONCE == 0 {
+            if id % at_once == 0 {
                 reader.quiescent();
             }
             if let Some(flow) = flows.get(&reader, FlowId(id))
                 && !see(&reader, flow)
             {
-                return;
+                break;
             }
         }
+        true
     }
 }
 

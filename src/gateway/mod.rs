@@ -239,14 +239,8 @@ fn serve_metrics(
 
 /// The cipher backend.
 fn backend(config: &Config) -> Result<Backend, StartError> {
-    let name = match config.crypto.backend {
-        config::Backend::Auto => "auto",
-        config::Backend::Portable => "portable",
-        config::Backend::IpsecMb => "ipsec-mb",
-        config::Backend::Simd => "simd",
-    };
     // It computes its known answers before it is chosen.
-    Ok(Backend::choose(name)?)
+    Ok(Backend::choose(config.crypto.backend.word())?)
 }
 
 /// The line about the cipher: which, and why no faster one where the machine is the reason.

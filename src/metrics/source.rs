@@ -1,16 +1,17 @@
 //! What there is to tell, as the gateway hands it over.
 
 use crate::shared::{Account, Spent, Stage};
-use std::fmt::Debug;
+use std::fmt::{Debug, Display, Write};
 use std::time::Duration;
 
-/// Who knows the numbers. Asked by the metrics thread, which may take its time; it must never make another thread wait.
+/// Who knows the numbers. Asked by the metrics thread, which may take its time; it must never make a data core wait, and a
+/// control thread for one peer's record at most.
 pub trait Source: Debug + Send + Sync + 'static {
     /// All numbers that are not one peer's.
     fn totals(&self) -> Totals;
 
-    /// `most` peers, always the same ones first, and how many more there are.
-    fn peers(&self, most: usize) -> PeerSamples;
+    /// `most` peers, always the same ones first, and how many more there are. `None`: they cannot be looked at now.
+    fn peers(&self, most: usize) -> Option<PeerSamples>;
 }
 
 /// All numbers that are not one peer's, since the start.
@@ -102,8 +103,8 @@ pub struct InterfaceTotals {
     pub name: String,
     /// Its peers.
     pub peers: u64,
-    /// Of these, those with a session that can be sent under.
-    pub connected: u64,
+    /// Of these, those with a session that can be sent under; `None`: they cannot be looked at now.
+    pub connected: Option<u64>,
 }
 
 /// Some peers.
@@ -122,9 +123,9 @@ pub struct PeerSample {
     pub interface: String,
     /// Its public key, base64.
     pub public_key: String,
-    /// Its prefixes.
-    pub allowed_ips: Vec<String>,
-    /// Its name, or nothing.
+    /// Its prefixes, as [`PeerSample::allowed_ips_of`] writes them.
+    pub allowed_ips: String,
+    /// Its name (64 letters at most), or nothing.
     pub friendly_name: String,
     /// Bytes sent to it, as `wg` shows them.
     pub sent_bytes: u64,
@@ -132,4 +133,26 @@ pub struct PeerSample {
     pub received_bytes: u64,
     /// When its last handshake was complete, since the Unix epoch; zero: never.
     pub latest_handshake: Duration,
+}
+
+/// Bytes of an `allowed_ips` label, about: Prometheus keeps it in memory for each series.
+const LONGEST_ALLOWED_IPS: usize = 1024;
+
+impl PeerSample {
+    /// The prefixes in one label; of very many the first ones, and `...`. So it takes a bounded time, however many there are.
+    pub fn allowed_ips_of<T: Display>(prefixes: &[T]) -> String {
+        let mut label = String::new();
+        for prefix in prefixes {
+            if !label.is_empty() {
+                label.push(',');
+            }
+            if label.len() > LONGEST_ALLOWED_IPS {
+                label.push_str("...");
+                break;
+            }
+            // A string takes all.
+            let _ok = write!(label, "{prefix}");
+        }
+        label
+    }
 }

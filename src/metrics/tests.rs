@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct Fake {
     pub(super) totals: Mutex<Totals>,
-    pub(super) peers: Mutex<PeerSamples>,
+    /// `None`: they cannot be looked at.
+    pub(super) peers: Mutex<Option<PeerSamples>>,
     /// How often it was asked.
     pub(super) asked: AtomicUsize,
 }
@@ -23,11 +24,11 @@ impl Source for Fake {
         self.totals.lock().unwrap().clone()
     }
 
-    fn peers(&self, most: usize) -> PeerSamples {
-        let PeerSamples { mut peers, left_out } = self.peers.lock().unwrap().clone();
+    fn peers(&self, most: usize) -> Option<PeerSamples> {
+        let PeerSamples { mut peers, left_out } = self.peers.lock().unwrap().clone()?;
         let more = peers.len().saturating_sub(most) as u64;
         peers.truncate(most);
-        PeerSamples { peers, left_out: left_out + more }
+        Some(PeerSamples { peers, left_out: left_out + more })
     }
 }
 
@@ -41,7 +42,7 @@ pub(super) fn nothing_done() -> Totals {
             stages: Stage::ALL.map(|stage| (stage, Spent::default())).to_vec(),
             ..Default::default()
         }],
-        interfaces: vec![InterfaceTotals { name: "wg0".into(), ..Default::default() }],
+        interfaces: vec![InterfaceTotals { name: "wg0".into(), peers: 0, connected: Some(0) }],
         ..Default::default()
     }
 }
@@ -91,7 +92,7 @@ const CASES: [Case; 31] = [
     (|t| t.sessions_answered = 7, "culvert_handshakes_total{role=\"responder\"}"),
     (|t| t.curve_operations = 7, "culvert_curve_operations_total"),
     (|t| t.interfaces[0].peers = 7, "wireguard_peers{interface=\"wg0\"}"),
-    (|t| t.interfaces[0].connected = 7, "wireguard_peers_connected{interface=\"wg0\"}"),
+    (|t| t.interfaces[0].connected = Some(7), "wireguard_peers_connected{interface=\"wg0\"}"),
     (|t| t.cores[0].turns = 7, "culvert_core_turns_total{core=\"core-1\"}"),
     (|t| t.cores[0].turns_busy = 7, "culvert_core_busy_turns_total{core=\"core-1\"}"),
     (|t| t.cores[0].recording = true, "culvert_core_cycles_recording{core=\"core-1\"}"),
@@ -165,7 +166,7 @@ fn peer(number: u64) -> PeerSample {
     PeerSample {
         interface: "wg0".into(),
         public_key: format!("key{number}="),
-        allowed_ips: vec!["10.1.0.0/16".into(), "fd00::/64".into()],
+        allowed_ips: PeerSample::allowed_ips_of(&["10.1.0.0/16", "fd00::/64"]),
         friendly_name: "a \"name\" with \\ and\na line".into(),
         sent_bytes: number,
         received_bytes: number + 10,
@@ -175,7 +176,7 @@ fn peer(number: u64) -> PeerSample {
 
 fn page_of_peers(most: usize) -> String {
     let peers = PeerSamples { peers: (0..3).map(peer).collect(), left_out: 5 };
-    let source = Arc::new(Fake { peers: Mutex::new(peers), ..Default::default() });
+    let source = Arc::new(Fake { peers: Mutex::new(Some(peers)), ..Default::default() });
     let answer = Cache::new(source, most).answer(Format::Prometheus, Instant::now).unwrap();
     String::from_utf8(answer.to_vec()).unwrap()
 }
@@ -199,14 +200,24 @@ fn peers_have_series_up_to_the_most_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_peer_with_very_many_prefixes_has_a_label_of_bounded_length() {
-    let prefixes = (0..100_000).map(|n| format!("10.{}.{}.0/24", n / 256 % 256, n % 256)).collect();
-    let peers = PeerSamples { peers: vec![PeerSample { allowed_ips: prefixes, ..peer(0) }], left_out: 0 };
-    let source = Arc::new(Fake { peers: Mutex::new(peers), ..Default::default() });
-    let answer = Cache::new(source, 1).answer(Format::Prometheus, Instant::now).unwrap();
+fn peers_that_cannot_be_looked_at_are_left_out_and_not_told_as_none() {
+    let mut totals = nothing_done();
+    totals.interfaces[0].connected = None;
+    let source = Arc::new(Fake { totals: Mutex::new(totals), ..Default::default() });
+    let answer = Cache::new(source, 5).answer(Format::Prometheus, Instant::now).unwrap();
     let page = String::from_utf8(answer.to_vec()).unwrap();
-    let line = page.lines().find(|line| line.starts_with("wireguard_sent_bytes_total")).unwrap();
-    assert!(line.len() < 1500 && line.contains("10.0.0.0/24,10.0.1.0/24,") && line.contains(",...\""), "{line}");
+    assert_eq!(samples(&page)["wireguard_peers{interface=\"wg0\"}"], "0");
+    for family in ["wireguard_peers_connected", "wireguard_sent_bytes", "culvert_peers_left_out"] {
+        assert!(!page.contains(family), "{family}");
+    }
+}
+
+#[test]
+fn a_peer_with_very_many_prefixes_has_a_label_of_bounded_length() {
+    let prefixes: Vec<_> = (0..100_000).map(|n| format!("10.{}.{}.0/24", n / 256 % 256, n % 256)).collect();
+    let label = PeerSample::allowed_ips_of(&prefixes);
+    assert!(label.len() < 1100 && label.starts_with("10.0.0.0/24,10.0.1.0/24,") && label.ends_with(",..."), "{label}");
+    assert_eq!(PeerSample::allowed_ips_of(&prefixes[..2]), "10.0.0.0/24,10.0.1.0/24");
 }
 
 /// TESTING A26: who asks more often costs no more.

@@ -127,8 +127,12 @@ fn sessions(page: &mut Page<'_>, totals: &Totals) -> fmt::Result {
     page.gauges("wireguard_peers", "Peers of the interface.", |samples| {
         totals.interfaces.iter().try_for_each(|i| samples.add(&[("interface", &i.name)], i.peers))
     })?;
+    let connected: Vec<_> = totals.interfaces.iter().filter_map(|i| Some((i.name.as_str(), i.connected?))).collect();
+    if connected.len() < totals.interfaces.len() {
+        return Ok(());
+    }
     page.gauges("wireguard_peers_connected", "Peers with a session that can be sent under.", |samples| {
-        totals.interfaces.iter().try_for_each(|i| samples.add(&[("interface", &i.name)], i.connected))
+        connected.iter().try_for_each(|(name, connected)| samples.add(&[("interface", name)], *connected))
     })
 }
 

@@ -10,7 +10,7 @@ use culvert::wire::MacAddr;
 use std::time::{Duration, Instant};
 
 /// Reads the wan side alone until the gateway has nothing left to do.
-fn leave_lan_unread(rig: &mut Rig, frames: Vec<Vec<u8>>) {
+pub(crate) fn leave_lan_unread(rig: &mut Rig, frames: Vec<Vec<u8>>) {
     let mut frames = frames.into_iter();
     let began = Instant::now();
     let (mut all_in, mut quiet) = (false, 0);
@@ -28,7 +28,7 @@ fn leave_lan_unread(rig: &mut Rig, frames: Vec<Vec<u8>>) {
     }
 }
 
-fn sealed(client: &mut Client, count: u32) -> Vec<Vec<u8>> {
+pub(crate) fn sealed(client: &mut Client, count: u32) -> Vec<Vec<u8>> {
     let inner = client.inner();
     (0..count).map(|tag| client.data(&tagged(&inner, HOST, tag, 96))).collect()
 }

@@ -221,6 +221,15 @@ macro_rules! words {
                 word(value, &[$(($word, Self::$variant)),+])
             }
         }
+
+        impl $type {
+            /// Its word in the configuration.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
     };
 }
 words!(Idle: "busy" => Busy, "adaptive" => Adaptive);

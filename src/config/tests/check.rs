@@ -30,7 +30,7 @@ fn cores_that_do_not_exist() {
         (
             "workers = [0, 2, 3, 4, 9]",
             2,
-            "[cores] workers: cores 2-4, 9 do not exist; this machine has cores 0-1. Name cores out of those.",
+            "[cores] workers: cores 2-4,9 do not exist; this machine has cores 0-1. Name cores out of those.",
         ),
         (
             "handshake = [1]\nio = [0]\nworkers = [0]",
@@ -53,7 +53,7 @@ fn cores_that_do_not_exist() {
     let machine = Machine { cores: vec![0, 2, 3, 5] };
     let config = text(&format!("{LEAST}[cores]\nio = [1]")).unwrap();
     let error = config.check(&machine).unwrap_err();
-    assert_eq!(error.what(), "core 1 does not exist; this machine has cores 0, 2-3, 5");
+    assert_eq!(error.what(), "core 1 does not exist; this machine has cores 0,2-3,5");
 }
 
 #[test]

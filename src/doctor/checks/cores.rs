@@ -1,7 +1,8 @@
 //! The cores that packets run on.
 
-use super::system::{list_of, numbers};
+use super::system::numbers;
 use super::{Check, Finding, Fix, Mend, Subject, without_configuration};
+use crate::config::list_of;
 use std::path::Path;
 
 pub(super) static ISOLATION: Check = Check {
@@ -168,15 +169,14 @@ fn cgroup(subject: &Subject<'_>) -> Vec<Finding> {
             faults.push(format!("cores {} are not in it", list_of(&wanted)));
         }
     }
-    if let (Some(limit), Some(need)) = (read("memory.max"), subject.need_mib(false))
+    // A gateway that runs has its memory, whatever this session's group leaves.
+    let huge = subject.is_in_huge_pages();
+    let file = if huge { "hugetlb.2MB.max" } else { "memory.max" };
+    if let (false, Some(limit), Some(need)) = (subject.gateway_runs, read(file), subject.need_mib(huge))
         && limit >> 20 < need
     {
-        faults.push(format!("its memory.max is {} MiB, {need} MiB are needed without huge pages", limit >> 20));
-    }
-    if let (Some(limit), Some(need)) = (read("hugetlb.2MB.max"), subject.need_mib(true))
-        && limit >> 20 < need
-    {
-        faults.push(format!("its hugetlb.2MB.max is {} MiB, {need} MiB are needed", limit >> 20));
+        let pages = if huge { "in huge pages" } else { "without huge pages" };
+        faults.push(format!("its {file} is {} MiB, {need} MiB are needed {pages}", limit >> 20));
     }
     vec![match faults.is_empty() {
         true => Finding::ok(format!("{own} leaves enough")),

@@ -32,12 +32,7 @@ fn cipher(subject: &Subject<'_>) -> Vec<Finding> {
         avx512: has(&["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512ifma", "avx512_vbmi2", "bmi2"]),
         aes: has(&["sse4_2", "aes", "pclmulqdq"]),
     };
-    let name = match subject.config.map(|config| config.crypto.backend) {
-        None | Some(config::Backend::Auto) => "auto",
-        Some(config::Backend::Portable) => "portable",
-        Some(config::Backend::IpsecMb) => "ipsec-mb",
-        Some(config::Backend::Simd) => "simd",
-    };
+    let name = subject.config.map_or(config::Backend::Auto, |config| config.crypto.backend).word();
     let virtual_machine = flags.has("hypervisor");
     let chosen = match Backend::choose_on(name, cpu) {
         Ok(chosen) => chosen,

@@ -1,7 +1,9 @@
 //! Folders of sockets, and the files that the configuration names.
 
+use super::system::USER;
 use super::{Check, Finding, Fix, Mend, Subject, without_configuration};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(super) static CONTROL_SOCKET: Check = Check {
@@ -14,7 +16,7 @@ pub(super) static CONTROL_SOCKET: Check = Check {
 pub(super) static WG_SOCKETS: Check = Check {
     id: "wg-sockets",
     looks_at: "the folder of the wg sockets and its rights",
-    why: "`wg` asks for private keys there: culvertd refuses a folder that others may write",
+    why: "`wg` asks for private keys there: whoever may write there can put a socket of his own in culvert's place",
     run: wg_sockets,
 };
 
@@ -48,40 +50,53 @@ fn wg_sockets(subject: &Subject<'_>) -> Vec<Finding> {
 
 fn folder(subject: &Subject<'_>, path: &Path, mode: u32) -> Finding {
     let shown = subject.system.shown(path);
-    // What is below /run is gone after a boot: the mend for good is a line for systemd.
-    let for_good = Mend::line("/etc/tmpfiles.d/culvert.conf", format!("d {shown} {mode:04o} culvert culvert -"));
     match subject.system.metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => Finding::fail(format!("{shown} is no folder"))
+        Ok(metadata) if metadata.is_dir() => rights(subject, shown, &metadata),
+        Ok(_) => Finding::fail(format!("{shown} is no folder"))
             .mend(Mend::advice("Move it away, or name another folder in [control]")),
-        Ok(metadata) if metadata.permissions().mode() & 0o022 != 0 => {
-            let found = format!(
-                "{shown} may be written by others than its owner (mode {:04o})",
-                metadata.permissions().mode() & 0o7777
-            );
-            // /tmp and its like belong to all of the machine.
-            match metadata.permissions().mode() & 0o1000 {
-                0 => Finding::fail(found).mend(Mend::fix(Fix::Mode { path: shown, mode })),
-                _ => Finding::fail(found).mend(Mend::advice("Name a folder of its own in [control]")),
-            }
-        }
-        Ok(_) => Finding::ok(format!("{shown} is its owner's alone to write")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && runs_as_root(subject) => {
-            Finding::ok(format!("{shown} is not there yet: culvertd, as root, makes it"))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Finding::warning(format!("{shown} is not there, and only root may make it"))
-                .mend(Mend::fix(Fix::Folder { path: shown.clone(), mode }))
-                .mend(for_good)
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(subject, shown, mode),
         Err(error) => Finding::warning(format!("{shown}: {error}")).mend(Mend::advice("Run doctor as root")),
     }
 }
 
-/// Whether this is root, and nobody has made a user for culvertd to run as.
-fn runs_as_root(subject: &Subject<'_>) -> bool {
+/// Whose the folder is, and who else may write there. culvertd starts all the same where others may, and warns.
+fn rights(subject: &Subject<'_>, shown: String, metadata: &Metadata) -> Finding {
+    let mode = metadata.mode() & 0o7777;
+    let (open, sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
+    let alien = subject.system.account().filter(|account| account.uid != metadata.uid());
+    let mut faults = Vec::new();
+    if open {
+        faults.push(format!("may be written by others than its owner (mode {mode:04o})"));
+    }
+    if alien.is_some() {
+        faults.push(format!("is not the user {USER}'s (but of uid {})", metadata.uid()));
+    }
+    if faults.is_empty() {
+        return Finding::ok(format!("{shown} is its owner's alone to write"));
+    }
+    let finding = Finding::warning(format!("{shown} {}", faults.join(", and ")));
+    // /tmp and its like belong to all of the machine.
+    if open && sticky {
+        return finding.mend(Mend::advice("Name a folder of its own in [control]"));
+    }
+    let owner = alien.map(|owner| Mend::fix(Fix::Owner { path: shown.clone(), owner }));
+    // Rights are taken away only.
+    let rights = open.then(|| Mend::fix(Fix::Mode { path: shown, mode: mode & !0o022 }));
+    owner.into_iter().chain(rights).fold(finding, Finding::mend)
+}
+
+fn missing(subject: &Subject<'_>, shown: String, mode: u32) -> Finding {
+    let owner = subject.system.account();
     let uid = subject.system.field("/proc/self/status", "Uid").unwrap_or_default();
-    let users = subject.system.text("/etc/passwd").unwrap_or_default();
-    uid.split_whitespace().nth(1) == Some("0") && !users.lines().any(|line| line.starts_with("culvert:"))
+    if owner.is_none() && uid.split_whitespace().nth(1) == Some("0") {
+        return Finding::ok(format!("{shown} is not there yet: culvertd, as root, makes it"));
+    }
+    let user = if owner.is_some() { USER } else { "root" };
+    // What is below /run is gone after a boot: the mend for good is a line for systemd.
+    let line = format!("d {shown} {mode:04o} {user} {user} -");
+    Finding::warning(format!("{shown} is not there, and only root may make it"))
+        .mend(Mend::fix(Fix::Folder { path: shown, mode, owner }))
+        .mend(Mend::line("/etc/tmpfiles.d/culvert.conf", line))
 }
 
 fn key_file(subject: &Subject<'_>) -> Vec<Finding> {
@@ -92,9 +107,9 @@ fn key_file(subject: &Subject<'_>) -> Vec<Finding> {
         let finding = match config.private_key(interface) {
             Ok(_) => Finding::ok(format!("{shown} is its owner's alone")),
             Err(error) => {
-                let mode = subject.system.metadata(path).map(|metadata| metadata.permissions().mode());
+                let metadata = subject.system.metadata(path);
                 // Rights are taken away only: nothing is lost by that.
-                let open = mode.is_ok_and(|mode| mode & 0o077 != 0 && mode & 0o040_000 == 0);
+                let open = metadata.is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o077 != 0);
                 let finding = Finding::fail(subject.system.shown_text(&error.sentence()));
                 match open {
                     true => finding

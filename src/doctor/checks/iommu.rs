@@ -1,6 +1,6 @@
 //! How programs reach NICs: the IOMMU, and vfio's modules.
 
-use super::{Check, Finding, Fix, Mend, Subject, System};
+use super::{Check, Finding, Fix, Mend, Subject, System, nic};
 
 pub(super) static IOMMU: Check = Check {
     id: "iommu",
@@ -20,10 +20,12 @@ const NO_IOMMU: &str = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 
 fn iommu(subject: &Subject<'_>) -> Vec<Finding> {
     let system = subject.system;
-    if subject.is_all_virtual() || (subject.config.is_some() && !subject.wants_vfio()) {
+    if subject.is_without_vfio() {
         return vec![Finding::not_applicable("no configured port is reached by vfio-pci")];
     }
-    let groups = system.names("/sys/kernel/iommu_groups").len();
+    // Those that vfio makes up where there is no IOMMU are no groups of one.
+    let groups = system.names("/sys/kernel/iommu_groups");
+    let groups = groups.iter().filter(|group| !nic::is_without_iommu(system, group)).count();
     if groups > 0 {
         return vec![Finding::ok(format!("it is on, {groups} groups"))];
     }
@@ -41,12 +43,12 @@ fn iommu(subject: &Subject<'_>) -> Vec<Finding> {
     };
     let flags = system.field("/proc/cpuinfo", "flags").unwrap_or_default();
     let finding =
-        Finding::fail_if(subject.wants_vfio(), "it is off, or there is none (/sys/kernel/iommu_groups is empty)")
+        Finding::fail_if(subject.wants_vfio(), "it is off, or there is none (no groups in /sys/kernel/iommu_groups)")
             .mend(Mend::boot(words))
             .mend(Mend::advice(format!("Switch {firmware} on in the firmware's setup")).after_reboot());
     vec![match flags.split_whitespace().any(|flag| flag == "hypervisor") {
         true => finding
-            .mend(Mend::command("modprobe vfio enable_unsafe_noiommu_mode=1"))
+            .mend(Mend::command(format!("modprobe vfio && echo 1 > {NO_IOMMU}")))
             .mend(Mend::advice("That line is for a virtual machine without an IOMMU: it takes all protection away")),
         false => finding,
     }]
@@ -54,7 +56,7 @@ fn iommu(subject: &Subject<'_>) -> Vec<Finding> {
 
 fn vfio(subject: &Subject<'_>) -> Vec<Finding> {
     let system = subject.system;
-    if subject.is_all_virtual() || (subject.config.is_some() && !subject.wants_vfio()) {
+    if subject.is_without_vfio() {
         return vec![Finding::not_applicable("no configured port is reached by vfio-pci")];
     }
     if system.exists("/sys/bus/pci/drivers/vfio-pci") {

@@ -1,6 +1,7 @@
 //! Where the configured ports stand: nodes, links, the kernel's addresses; and the NIC that people log in by.
 
-use super::{Check, Finding, Login, Mend, Nic, Place, Subject, each_or, name_of, nic, system};
+use super::{Check, Finding, Login, Mend, Nic, Place, Subject, each_or, name_of, nic};
+use crate::config::list_of;
 
 pub(super) static NICS: Check = Check {
     id: "nics",
@@ -69,7 +70,7 @@ fn port_numa(subject: &Subject<'_>) -> Vec<Finding> {
         let memory = subject.config.map_or(node, |config| system.node_of_core(config.cores.control));
         let mut faults = Vec::new();
         if !far.is_empty() {
-            faults.push(format!("data cores {} are on others", system::list_of(&far)));
+            faults.push(format!("data cores {} are on others", list_of(&far)));
         }
         if memory != node {
             faults.push(format!("packet memory is on node {memory}, that of [cores] control"));
@@ -100,32 +101,20 @@ fn port_link(subject: &Subject<'_>) -> Vec<Finding> {
         }
     };
     let finding = |(port, place): &(&crate::config::Port, Place)| {
-        let interface = match place {
-            Place::Nic(nic) => nic.interfaces.first()?,
-            Place::Virtual { interface, .. } => interface.as_ref().filter(|name| is_there(subject, name))?,
-            Place::Nowhere => return None,
-        };
+        let interface = place.interface(subject.system)?;
         Some(link(interface).about(name_of(port)))
     };
     each_or(subject.ports.iter().filter_map(finding), "the kernel sees no configured port's link")
 }
 
-fn is_there(subject: &Subject<'_>, interface: &str) -> bool {
-    subject.system.exists(format!("/sys/class/net/{interface}"))
-}
-
 fn port_addresses(subject: &Subject<'_>) -> Vec<Finding> {
     let finding = |(port, place): &(&crate::config::Port, Place)| {
-        let interface = match place {
-            Place::Nic(nic) => nic.interfaces.first()?,
-            Place::Virtual { interface, .. } => interface.as_ref().filter(|name| is_there(subject, name))?,
-            Place::Nowhere => return None,
-        };
+        let interface = place.interface(subject.system)?;
         let finding = match nic::kernel_has_addresses(subject.system, interface) {
             false => Finding::ok(format!("the kernel has none on {interface}")),
             true => {
-                let is_login = subject.logins.iter().any(|login| login.below.contains(interface));
-                Finding::warning(format!("the kernel has addresses on {interface}")).mend(match is_login {
+                let login = subject.login_by(interface);
+                Finding::warning(format!("the kernel has addresses on {interface}")).mend(match login.is_some() {
                     true => Mend::advice(format!("Name another device: {interface} carries the login session")),
                     false => Mend::command(format!("ip address flush dev {interface}")),
                 })
@@ -137,16 +126,26 @@ fn port_addresses(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 fn login(subject: &Subject<'_>) -> Vec<Finding> {
+    let nics = Nic::all(subject.system);
     let finding = |login: &Login| {
         let Login { interface, what, .. } = login;
-        let on = subject.nics().find(|(_, nic)| login.is_on(nic));
-        let nics = Nic::all(subject.system);
         let nic = nics.iter().find(|nic| login.is_on(nic)).map(|nic| format!(" ({})", nic.address)).unwrap_or_default();
-        let finding = match on {
-            Some((port, nic)) => {
+        let on = |place: &Place| match place {
+            Place::Nic(nic) => login.is_on(nic),
+            Place::Virtual { interface, .. } => interface.as_deref().is_some_and(|interface| login.is_by(interface)),
+            Place::Nowhere => false,
+        };
+        let finding = match subject.ports.iter().find(|(_, place)| on(place)) {
+            Some((port, Place::Nic(nic))) => {
                 Finding::fail(format!("{what} is by {interface}, the NIC of port {}", port.name)).mend(Mend::advice(
                     format!("Take another NIC than {}; or log in by another way, and remove that route", nic.address),
                 ))
+            }
+            // The kernel keeps it, so the session lives; but it answers there beside culvert.
+            Some((port, _)) => {
+                Finding::warning(format!("{what} is by {interface}, on which port {} stands", port.name)).mend(
+                    Mend::advice(format!("Name another interface than {interface}; its packets are people's as well")),
+                )
             }
             None => {
                 Finding::ok(format!("{what} is by {interface}{nic}, no configured port's: never bind it to vfio-pci"))

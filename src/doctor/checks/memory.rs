@@ -19,8 +19,8 @@ pub(super) static MEMORY: Check = Check {
 
 pub(super) static TRANSPARENT_HUGE_PAGES: Check = Check {
     id: "transparent-huge-pages",
-    looks_at: "whether the kernel makes huge pages of ordinary ones by itself",
-    why: "while it moves pages together, data cores that touch them wait",
+    looks_at: "whether the kernel makes huge pages of ordinary ones where they are asked for, and only there",
+    why: "always: while it moves pages together, data cores that touch them wait; never: each look into big tables misses the TLB",
     run: transparent_huge_pages,
 };
 
@@ -96,11 +96,11 @@ fn huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
                     wish == Some(HugePages::Required),
                     format!("{found}, where {need} MiB are needed"),
                 );
-                more(lack, pages, need - free)
+                more(lack, &nodes, *node, need - free)
             }
             Some(need) => Finding::ok(format!("{found}, {need} MiB are needed")),
             // As much as setup.sh reserves: enough for two ports.
-            None if free == 0 && !subject.gateway_runs => more(Finding::warning(found), pages, 512),
+            None if free == 0 && !subject.gateway_runs => more(Finding::warning(found), &nodes, *node, 512),
             None => Finding::ok(found),
         };
         finding.about(format!("node {node}"))
@@ -108,15 +108,26 @@ fn huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
     nodes.iter().map(finding).collect()
 }
 
-/// How to get so many more.
-fn more(finding: Finding, pages: &[Pages], lack_mib: u64) -> Finding {
-    let Some(smallest) = pages.first() else { return finding };
-    let count = smallest.all + (lack_mib << 10).div_ceil(smallest.kib.max(1));
-    let path = format!("{}/nr_hugepages", smallest.folder);
+/// How to get so many more on a node.
+fn more(finding: Finding, nodes: &[(usize, Vec<Pages>)], node: usize, lack_mib: u64) -> Finding {
+    let smallest = |of: usize| nodes.iter().find(|(node, _)| *node == of)?.1.first();
+    let Some(Pages { folder, kib, all, .. }) = smallest(node) else { return finding };
+    let count = all + (lack_mib << 10).div_ceil((*kib).max(1));
+    let path = format!("{folder}/nr_hugepages");
+    // A bare number is shared out between the nodes: of several, each is named (those left out would get none).
+    let pages = match nodes {
+        [_] => count.to_string(),
+        nodes => {
+            let of =
+                |node_of: usize| if node_of == node { count } else { smallest(node_of).map_or(0, |pages| pages.all) };
+            let list: Vec<String> = nodes.iter().map(|(node, _)| format!("{node}:{}", of(*node))).collect();
+            list.join(",")
+        }
+    };
     finding
-        .mend(Mend::fix(Fix::Write { path, value: count.to_string() }))
-        .mend(Mend::line("/etc/sysctl.d/culvert.conf", format!("vm.nr_hugepages = {count}")))
-        .mend(Mend::boot(&format!("default_hugepagesz={0}K hugepagesz={0}K hugepages={count}", smallest.kib)))
+        .mend(Mend::fix(Fix::Write { path: path.clone(), value: count.to_string() }))
+        .mend(Mend::line("/etc/tmpfiles.d/culvert.conf", format!("w {path} - - - - {count}")))
+        .mend(Mend::boot(&format!("default_hugepagesz={kib}K hugepagesz={kib}K hugepages={pages}")))
 }
 
 fn memory(subject: &Subject<'_>) -> Vec<Finding> {
@@ -124,12 +135,10 @@ fn memory(subject: &Subject<'_>) -> Vec<Finding> {
     if subject.gateway_runs {
         return vec![Finding::not_applicable("the running gateway has its own")];
     }
-    let (Some(huge), Some(need)) = (subject.need_mib(true), subject.need_mib(false)) else {
+    let Some(need) = subject.need_mib(false) else {
         return vec![Finding::not_applicable("without a configuration nobody knows the need")];
     };
-    let pages: Vec<Pages> = system.nodes().into_iter().flat_map(|node| Pages::of_node(system, node)).collect();
-    let wish = subject.config.map(|config| config.memory.huge_pages);
-    if wish == Some(HugePages::Required) || (wish == Some(HugePages::Auto) && Pages::free_mib(&pages) >= huge) {
+    if subject.is_in_huge_pages() {
         return vec![Finding::not_applicable("packets are in huge pages")];
     }
     let available = system.field("/proc/meminfo", "MemAvailable");
@@ -153,7 +162,7 @@ fn transparent_huge_pages(subject: &Subject<'_>) -> Vec<Finding> {
     };
     let chosen = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     vec![match chosen {
-        Some("always") => Finding::warning("always")
+        Some(other @ ("always" | "never")) => Finding::warning(other)
             .mend(Mend::fix(Fix::Write { path: FILE.into(), value: "madvise".into() }))
             .mend(Mend::boot("transparent_hugepage=madvise")),
         other => Finding::ok(other.unwrap_or(&text)),

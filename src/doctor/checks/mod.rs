@@ -18,7 +18,7 @@ use super::fix::Fix;
 use super::nic::{self, Login, Nic};
 use super::pmd;
 use super::system::{self, System};
-use crate::config::{Config, Device, Port};
+use crate::config::{Config, Device, HugePages, Port};
 
 /// All of them.
 pub(super) static CHECKS: &[&Check] = &[
@@ -79,15 +79,27 @@ enum Place {
     Virtual { name: String, interface: Option<String> },
 }
 
+impl Place {
+    /// The interface that the kernel has there, if it has one.
+    fn interface(&self, system: &System) -> Option<&str> {
+        match self {
+            Self::Nic(nic) => nic.interfaces.first().map(String::as_str),
+            Self::Virtual { interface, .. } => {
+                interface.as_deref().filter(|name| system.exists(format!("/sys/class/net/{name}")))
+            }
+            Self::Nowhere => None,
+        }
+    }
+}
+
 impl<'a> Subject<'a> {
     pub(super) fn new(system: &'a System, configuration: &'a Configuration) -> Self {
         let config = configuration.config();
         let place = |port: &'a Port| match &port.device {
             Device::Pci(address) => Nic::read(system, address).map_or(Place::Nowhere, Place::Nic),
             Device::Vdev(text) => {
-                let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
-                let interface = arguments.split(',').find_map(|argument| argument.strip_prefix("iface="));
-                Place::Virtual { name: name.into(), interface: interface.map(str::to_owned) }
+                let name = text.split(',').next().unwrap_or(text);
+                Place::Virtual { name: name.into(), interface: nic::interface_of_vdev(text).map(str::to_owned) }
             }
         };
         let ports = config.into_iter().flat_map(|config| &config.ports).map(|port| (port, place(port)));
@@ -126,6 +138,28 @@ impl<'a> Subject<'a> {
         cores.sort_unstable();
         cores.dedup();
         cores
+    }
+
+    /// Whether nothing here needs vfio-pci: all ports are virtual, or stay with the kernel's drivers.
+    fn is_without_vfio(&self) -> bool {
+        self.is_all_virtual() || (self.config.is_some() && !self.wants_vfio())
+    }
+
+    /// Whether packets will lie in huge pages, by the configuration and what is free.
+    fn is_in_huge_pages(&self) -> bool {
+        match self.config.map(|config| config.memory.huge_pages) {
+            Some(HugePages::Required) => true,
+            Some(HugePages::Auto) => {
+                let free = self.system.nodes().into_iter().map(|node| free_huge_mib(self.system, node)).sum::<u64>();
+                self.need_mib(true).is_some_and(|need| free >= need)
+            }
+            Some(HugePages::None) | None => false,
+        }
+    }
+
+    /// The login that goes by this interface of the kernel's, or by what it is made of.
+    fn login_by(&self, interface: &str) -> Option<&Login> {
+        self.logins.iter().find(|login| login.is_by(interface))
     }
 
     /// MiB that the configuration needs, in huge pages or without.

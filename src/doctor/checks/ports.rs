@@ -1,6 +1,6 @@
 //! The devices of the configured ports.
 
-use super::{Check, Finding, Mend, Nic, Place, Subject, each_or, name_of, pmd};
+use super::{Check, Finding, Mend, Nic, Place, Subject, each_or, name_of, nic, pmd};
 use std::os::unix::fs::MetadataExt;
 
 pub(super) static PORT_DEVICE: Check = Check {
@@ -65,10 +65,13 @@ fn nic_driver(subject: &Subject<'_>, nic: &Nic) -> Finding {
         true => Mend::advice("Name another NIC: this one carries the login session, and must never be bound"),
         false => Mend::command(format!("driverctl set-override {address} {driver}")),
     };
-    match (nic.stays_with_kernel(), nic.is_with_vfio()) {
+    match (nic.stays_with_kernel(), nic.is_given_to_programs()) {
         (true, false) if nic.driver.is_some() => Finding::ok(format!("{shown} is with {driver}, and stays there")),
-        (true, _) => Finding::fail(format!("{shown} is with {driver}, but DPDK wants it with the kernel's mlx5_core"))
-            .mend(Mend::command(format!("driverctl unset-override {address}"))),
+        (true, _) => {
+            let wanted = nic.kernel_driver();
+            Finding::fail(format!("{shown} is with {driver}, but DPDK wants it with the kernel's {wanted}"))
+                .mend(Mend::command(format!("driverctl unset-override {address}")))
+        }
         (false, true) => Finding::ok(format!("{shown} is with {driver}")),
         (false, false) => {
             Finding::fail(format!("{shown} is with {driver}, where DPDK wants vfio-pci")).mend(bind("vfio-pci"))
@@ -85,8 +88,9 @@ fn port_driver(subject: &Subject<'_>) -> Vec<Finding> {
         let finding = match place {
             Place::Nowhere => return None,
             Place::Nic(nic) => match pmd::Driver::find(&folder, nic) {
-                Some(driver) if !driver.takes_vfio() && nic.is_with_vfio() => {
-                    Finding::fail(format!("{} does not work with vfio-pci, but with the kernel's driver", driver.name))
+                Some(driver) if driver.is_bifurcated() && nic.is_given_to_programs() => {
+                    let held = nic.driver.as_deref().unwrap_or_default();
+                    Finding::fail(format!("{} does not work with {held}, but with the kernel's driver", driver.name))
                         .mend(Mend::command(format!("driverctl unset-override {}", nic.address)))
                 }
                 Some(driver) => Finding::ok(driver.name),
@@ -134,7 +138,8 @@ fn group_of(subject: &Subject<'_>, nic: &Nic, group: &str) -> Finding {
     let members = system.names(format!("/sys/kernel/iommu_groups/{group}/devices"));
     let others = members.iter().filter(|member| **member != nic.address).filter_map(|member| Nic::read(system, member));
     // Bridges may stay (the kernel's pcieport does no transfers of its own), and what nobody drives.
-    let held = others.filter(|other| other.class >> 8 != 0x06 && other.driver.is_some() && !other.is_with_vfio());
+    let held =
+        others.filter(|other| other.class >> 8 != 0x06 && other.driver.is_some() && !other.is_given_to_programs());
     let held: Vec<Nic> = held.collect();
     if held.is_empty() {
         return Finding::ok(format!("group {group}, {} devices, none with another driver", members.len()));
@@ -162,7 +167,10 @@ fn port_rights(subject: &Subject<'_>) -> Vec<Finding> {
     };
     let finding = |(port, nic): (&crate::config::Port, &Nic)| {
         let group = nic.group.as_ref().filter(|_| nic.driver.as_deref() == Some("vfio-pci"))?;
-        let path = format!("/dev/vfio/{group}");
+        let path = match nic::is_without_iommu(system, group) {
+            true => format!("/dev/vfio/noiommu-{group}"),
+            false => format!("/dev/vfio/{group}"),
+        };
         let finding = match system.metadata(&path) {
             Ok(metadata) if metadata.gid() == of_culvert && metadata.mode() & 0o060 == 0o060 => {
                 Finding::ok(format!("the group culvert may use {path}"))

@@ -1,5 +1,6 @@
 //! `culvert setup`: a first configuration from what is found and what is said. It binds nothing and starts nothing.
 
+mod named;
 mod proposal;
 
 use super::new_files::{NewFile, WriteError, folder_of, write_all};
@@ -7,6 +8,7 @@ use super::nic::{Login, Nic, kernel_has_addresses};
 use super::system::System;
 use crate::config::keys::to_base64;
 use ipnet::IpNet;
+use named::Named;
 use proposal::Proposal;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -71,12 +73,12 @@ pub fn setup(system: &System, options: &SetupOptions, out: &mut impl Write) -> R
     // A NIC with addresses of the kernel's is somebody's: taken for a gateway, it would be gone for them.
     let used = |nic: &Nic| nic.interfaces.iter().any(|interface| kernel_has_addresses(system, interface));
     let free = |nic: &&Nic| !used(nic) && !logins.iter().any(|login| login.is_on(nic));
-    let mut candidates = nics.iter().filter(free).map(|nic| nic.address.clone());
-    let mut device = |named: &Option<String>, number| match named {
-        Some(named) => named_device(system, &logins, named, number).map(Some),
-        None => Ok(candidates.next()),
-    };
-    let (outer, inner) = (device(&options.outer, 0)?, device(&options.inner, 1)?);
+    let [outer, inner] = named::both(system, &logins, [options.outer.as_deref(), options.inner.as_deref()])?;
+    let is_named = |nic: &&Nic| outer.iter().chain(&inner).any(|named| named.is_on(system, nic));
+    let mut candidates = nics.iter().filter(free).filter(|nic| !is_named(nic)).map(|nic| nic.address.clone());
+    let mut device =
+        |named: &Option<Named>| named.as_ref().map(|named| named.device.clone()).or_else(|| candidates.next());
+    let (outer, inner) = (device(&outer), device(&inner));
     let proposal = Proposal { system, options, nics: &nics, logins: &logins, outer, inner };
     let (text, marked) = proposal.text();
     let Some(output) = &options.output else {
@@ -117,32 +119,4 @@ fn new_key() -> Result<(Zeroizing<String>, String), SetupError> {
     let secret = StaticSecret::from(*bytes);
     let public = to_base64(PublicKey::from(&secret).as_bytes());
     Ok((Zeroizing::new(format!("{}\n", *Zeroizing::new(to_base64(&bytes)))), public))
-}
-
-/// What was named as the configuration names it. `number` tells vdevs apart.
-fn named_device(system: &System, logins: &[Login], named: &str, number: u8) -> Result<String, SetupError> {
-    let refuse = |why: String| Err(SetupError::Device { device: named.into(), why });
-    let another =
-        |login: &Login| format!("it carries {}, and must not be a gateway's port. Name another one", login.what);
-    if let Some(nic) = Nic::read(system, named) {
-        return match logins.iter().find(|login| login.is_on(&nic)) {
-            Some(login) => refuse(another(login)),
-            None => Ok(nic.address),
-        };
-    }
-    if named.contains(',') || named.starts_with("net_") || named.starts_with("eth_") || named.starts_with("virtio_user")
-    {
-        return Ok(named.into());
-    }
-    if named.contains(':') {
-        return refuse("there is no device at that PCI address. `culvert doctor` lists the NICs".into());
-    }
-    // A name, and no path that leads elsewhere.
-    if named.contains('/') || !system.exists(format!("/sys/class/net/{named}")) {
-        return refuse("the kernel has no such interface. `ip -brief link` lists them".into());
-    }
-    match logins.iter().find(|login| login.below.iter().any(|interface| interface == named)) {
-        Some(login) => refuse(another(login)),
-        None => Ok(format!("net_af_packet{number},iface={named}")),
-    }
 }

@@ -1,9 +1,10 @@
 //! The text of a first configuration.
 
 use super::{INTERFACE, IpAddr, IpNet, Login, Nic, SetupOptions, System};
+use crate::config::list_of;
 use crate::doctor::checks::free_huge_mib;
 use crate::doctor::nic::kernel_has_addresses;
-use crate::doctor::system::{list_of, numbers};
+use crate::doctor::system::numbers;
 use std::fmt::Write;
 
 /// What marks the places that people fill in; culvertd takes none of them for a value.

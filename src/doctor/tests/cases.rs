@@ -40,6 +40,23 @@ fn on_af_packet(tree: &mut Tree) {
     tree.file("sys/devices/virtual/net/eth3/carrier", "1").link("sys/class/net/eth3", "../../devices/virtual/net/eth3");
 }
 
+/// A control group with less memory of each kind than is needed.
+fn group_limits(tree: &mut Tree) {
+    tree.file("sys/fs/cgroup/user.slice/memory.max", "104857600").file("sys/fs/cgroup/user.slice/hugetlb.2MB.max", "0");
+}
+
+/// The user culvert, with the numbers of whom the tree belongs to.
+fn own_user(tree: &mut Tree) {
+    let there = std::fs::metadata(tree.at("run/culvert")).unwrap();
+    let (uid, gid) = (std::os::unix::fs::MetadataExt::uid(&there), std::os::unix::fs::MetadataExt::gid(&there));
+    tree.file("etc/passwd", &format!("root:x:0:0::/:/bin/sh\nculvert:x:{uid}:{gid}::/:/sbin/nologin\n"));
+}
+
+/// The user culvert, whom nothing in the tree belongs to.
+fn other_user(tree: &mut Tree) {
+    tree.file("etc/passwd", "culvert:x:7777:7778::/:/sbin/nologin\n");
+}
+
 fn no_iommu(tree: &mut Tree) {
     tree.remove("sys/kernel/iommu_groups");
 }
@@ -88,15 +105,19 @@ pub(super) static CASES: &[Case] = &[
     case("huge-pages", "node 1", |_| {}, Ok, "0 MiB free", &[]),
     case("huge-pages", "node 0", |t| { t.file(FREE, "100"); }, Warning, "200 MiB free, where 300 MiB are needed", &[
         "echo 250 > /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages   (--fix does it)",
-        "in /etc/sysctl.d/culvert.conf: vm.nr_hugepages = 250",
+        "in /etc/tmpfiles.d/culvert.conf: w /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages - - - - 250",
         "in /etc/default/grub.d/culvert.cfg: GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT default_hugepagesz=2048K \
-            hugepagesz=2048K hugepages=250\"   (then update-grub, reboot)"]),
+            hugepagesz=2048K hugepages=0:250,1:0\"   (then update-grub, reboot)"]),
     case("huge-pages", "node 0", |t| { t.file(FREE, "0").edit(TOML, "[cores]", "[memory]\nhuge_pages = \"required\"\n[cores]"); }, Fail,
-        "0 MiB free", &["in /etc/sysctl.d/culvert.conf: vm.nr_hugepages = 350"]),
+        "0 MiB free", &["in /etc/tmpfiles.d/culvert.conf: w /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages - - - - 350"]),
     case("huge-pages", "node 1", |t| { t.edit(TOML, "control = 0", "control = 7"); }, Warning, "0 MiB free, where 300 MiB are needed",
         &["echo 150 > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages   (--fix does it)"]),
     case("huge-pages", "node 0", |t| { t.file(FREE, "0").remove("etc/culvert"); }, Warning, "0 MiB free",
         &["echo 456 > /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages   (--fix does it)"]),
+    case("huge-pages", "node 0", |t| { t.file(FREE, "0").remove("sys/devices/system/node/node1"); }, Warning, "0 MiB free", &[
+        "in /etc/tmpfiles.d/culvert.conf: w /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages - - - - 350",
+        "in /etc/default/grub.d/culvert.cfg: GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT default_hugepagesz=2048K \
+            hugepagesz=2048K hugepages=350\"   (then update-grub, reboot)"]),
     case("huge-pages", "", |t| { t.edit(TOML, "[cores]", "[memory]\nhuge_pages = \"none\"\n[cores]"); }, NotApplicable, "wants none", &[]),
     case("huge-pages", "", |t| { t.remove("sys/devices/system/node"); }, Warning, "this kernel has none",
         &["Boot a kernel with CONFIG_HUGETLBFS, as Debian's is"]),
@@ -113,6 +134,9 @@ pub(super) static CASES: &[Case] = &[
     case("transparent-huge-pages", "", |_| {}, Ok, "madvise", &[]),
     case("transparent-huge-pages", "", |t| { t.file("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never"); }, Warning, "always",
         &["echo madvise > /sys/kernel/mm/transparent_hugepage/enabled   (--fix does it)"]),
+    case("transparent-huge-pages", "", |t| { t.file("sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]"); }, Warning, "never",
+        &["echo madvise > /sys/kernel/mm/transparent_hugepage/enabled   (--fix does it)",
+          "in /etc/default/grub.d/culvert.cfg: GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT transparent_hugepage=madvise\"   (then update-grub, reboot)"]),
     case("transparent-huge-pages", "", |t| { t.remove("sys/kernel/mm"); }, NotApplicable, "this kernel has none", &[]),
 
     case("memlock", "", |_| {}, Ok, "unlimited", &[]),
@@ -128,10 +152,14 @@ pub(super) static CASES: &[Case] = &[
         "in /etc/default/grub.d/culvert.cfg: GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT intel_iommu=on iommu=pt\"   (then update-grub, reboot)",
         "Switch VT-d on in the firmware's setup   (then reboot)"]),
     case("iommu", "", |t| { no_iommu(t); t.edit("proc/cpuinfo", "GenuineIntel", "AuthenticAMD").edit("proc/cpuinfo", "fpu", "fpu hypervisor"); }, Fail,
-        "it is off", &["Switch AMD-Vi (IOMMU) on in the firmware's setup   (then reboot)", "modprobe vfio enable_unsafe_noiommu_mode=1"]),
+        "it is off", &["Switch AMD-Vi (IOMMU) on in the firmware's setup   (then reboot)",
+          "modprobe vfio && echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode"]),
     case("iommu", "", |t| { no_iommu(t); t.remove("etc/culvert"); }, Warning, "it is off", &[]),
     case("iommu", "", |t| { no_iommu(t); t.file("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"); }, Warning, "vfio works without",
         &["Any mistake of a NIC's driver can write all memory: use it for trials"]),
+    case("iommu", "", |t| { no_iommu(t); t.file("sys/kernel/iommu_groups/0/name", "vfio-noiommu\n"); }, Fail, "it is off, or there is none", &[]),
+    case("iommu", "", |t| { no_iommu(t); t.file("sys/kernel/iommu_groups/0/name", "vfio-noiommu\n").file("sys/kernel/iommu_groups/1/type", "DMA\n"); }, Ok,
+        "it is on, 1 groups", &[]),
     case("iommu", "", |t| { no_iommu(t); on_af_packet(t); }, NotApplicable, "no configured port is reached by vfio-pci", &[]),
 
     case("vfio", "", |_| {}, Ok, "vfio-pci is loaded", &[]),
@@ -155,6 +183,8 @@ pub(super) static CASES: &[Case] = &[
         &["driverctl set-override 0000:3b:00.0 vfio-pci"]),
     case("port-device", "port lan", |t| t.bind("0000:3c:00.0", "vfio-pci"), Fail, "but DPDK wants it with the kernel's mlx5_core",
         &["driverctl unset-override 0000:3c:00.0"]),
+    case("port-device", "port lan", |t| { t.file("sys/devices/pci0000:00/0000:3c:00.0/device", "0x1003"); t.bind("0000:3c:00.0", "vfio-pci"); }, Fail,
+        "but DPDK wants it with the kernel's mlx4_core", &["driverctl unset-override 0000:3c:00.0"]),
     case("port-device", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "0000:01:00.0"); }, Fail, "is with igb",
         &["Name another NIC: this one carries the login session, and must never be bound"]),
     case("port-device", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "0000:ff:00.0"); }, Fail, "there is no device at that PCI address",
@@ -173,6 +203,9 @@ pub(super) static CASES: &[Case] = &[
         &["apt install librte-net-mlx5-23"]),
     case("port-driver", "port lan", |t| t.bind("0000:3c:00.0", "vfio-pci"), Fail, "net_mlx5 does not work with vfio-pci",
         &["driverctl unset-override 0000:3c:00.0"]),
+    case("port-driver", "port lan", |t| t.bind("0000:3c:00.0", "uio_pci_generic"), Fail, "net_mlx5 does not work with uio_pci_generic",
+        &["driverctl unset-override 0000:3c:00.0"]),
+    case("port-driver", "port wan", |t| t.driver("librte_net_i40e.so", "", 0x8086, 0x1572), Ok, "net_i40e", &[]),
     case("port-driver", "port wan", on_af_packet, Ok, "librte_net_af_packet.so", &[]),
     case("port-driver", "port wan", |t| { t.edit(TOML, "0000:3b:00.0", "net_null0"); }, Fail, "librte_net_null.so is not installed",
         &["apt install librte-net-null23"]),
@@ -197,6 +230,8 @@ pub(super) static CASES: &[Case] = &[
         let gid = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(t.at("dev/vfio/12")).unwrap());
         t.file("etc/group", &format!("culvert:x:{gid}:\n")); }, Ok, "the group culvert may use /dev/vfio/12", &[]),
     case("port-rights", "port wan", |t| { t.file("etc/group", "culvert:x:7777:\n"); }, Fail, "/dev/vfio/12 is not there", &["modprobe vfio-pci"]),
+    case("port-rights", "port wan", |t| { t.file("etc/group", "culvert:x:7777:\n").file("sys/kernel/iommu_groups/12/name", "vfio-noiommu\n"); }, Fail,
+        "/dev/vfio/noiommu-12 is not there", &[]),
 
     case("port-numa", "port wan", |_| {}, Ok, "node 0, as its cores and packet memory", &[]),
     case("port-numa", "port wan", |t| { t.edit(TOML, "workers = [4]", "workers = [4, 6]").edit(TOML, "control = 0", "control = 7"); }, Warning,
@@ -222,6 +257,8 @@ pub(super) static CASES: &[Case] = &[
     case("login", "eth0", |t| t.ssh = None, Ok, "the default route is by eth0", &[]),
     case("login", "eth0", |t| { t.edit(TOML, "0000:3b:00.0", "0000:01:00.0"); }, Fail, "is by eth0, the NIC of port wan",
         &["Take another NIC than 0000:01:00.0; or log in by another way, and remove that route"]),
+    case("login", "eth0", |t| { t.edit(TOML, "0000:3b:00.0", "net_af_packet0,iface=eth0"); }, Warning,
+        "the SSH session from 198.51.100.7 is by eth0, on which port wan stands", &["Name another interface than eth0; its packets are people's as well"]),
     case("login", "", |t| { t.ssh = None; t.remove("proc/net"); }, NotApplicable, "there is no SSH session", &[]),
 
     case("isolation", "", |_| {}, Ok, "cores 2-4 are culvert's alone", &[]),
@@ -251,19 +288,30 @@ pub(super) static CASES: &[Case] = &[
     case("cgroup", "", |_| {}, Ok, "/user.slice/a.scope leaves enough", &[]),
     case("cgroup", "", |t| { t.file("sys/fs/cgroup/user.slice/cpuset.cpus.effective", "0-3"); }, Warning, "cores 4 are not in it",
         &["in culvertd's unit, [Service]: MemoryMax=infinity, and no AllowedCPUs=", "Or start it outside of this container or slice"]),
-    case("cgroup", "", |t| { t.file("sys/fs/cgroup/user.slice/memory.max", "104857600").file("sys/fs/cgroup/user.slice/hugetlb.2MB.max", "0"); }, Warning,
-        "its memory.max is 100 MiB, 500 MiB are needed without huge pages; its hugetlb.2MB.max is 0 MiB, 300 MiB are needed", &[]),
+    case("cgroup", "", |t| { group_limits(t); t.file(FREE, "0"); }, Warning, "a.scope: its memory.max is 100 MiB, 500 MiB are needed without huge pages", &[]),
+    case("cgroup", "", group_limits, Warning, "a.scope: its hugetlb.2MB.max is 0 MiB, 300 MiB are needed in huge pages", &[]),
+    case("cgroup", "", |t| { group_limits(t); t.remove("sys/fs/cgroup/user.slice/hugetlb.2MB.max"); }, Ok, "leaves enough", &[]),
+    case("cgroup", "", |t| { group_limits(t); t.run_gateway(); }, Ok, "leaves enough", &[]),
     case("cgroup", "", |t| { t.file("proc/self/cgroup", "3:cpu:/x"); }, NotApplicable, "no control groups of version 2", &[]),
 
     case("control-socket", "", |_| {}, Ok, "/run/culvert is its owner's alone to write", &[]),
     case("control-socket", "", |t| { t.remove("run/culvert").edit("proc/self/status", "Name:", "Uid:\t0\t0\t0\t0\nName:"); }, Ok,
         "/run/culvert is not there yet: culvertd, as root, makes it", &[]),
     case("control-socket", "", |t| { t.remove("run/culvert"); }, Warning, "/run/culvert is not there",
-        &["install -d -m 750 /run/culvert   (--fix does it)", "in /etc/tmpfiles.d/culvert.conf: d /run/culvert 0750 culvert culvert -"]),
-    case("control-socket", "", |t| { t.mode("run/culvert", 0o777); }, Fail, "may be written by others than its owner (mode 0777)",
-        &["chmod 750 /run/culvert   (--fix does it)"]),
+        &["install -d -m 750 /run/culvert   (--fix does it)", "in /etc/tmpfiles.d/culvert.conf: d /run/culvert 0750 root root -"]),
+    case("control-socket", "", |t| { other_user(t); t.remove("run/culvert").edit("proc/self/status", "Name:", "Uid:\t0\t0\t0\t0\nName:"); }, Warning,
+        "/run/culvert is not there", &["install -d -m 750 -o culvert -g culvert /run/culvert   (--fix does it)",
+        "in /etc/tmpfiles.d/culvert.conf: d /run/culvert 0750 culvert culvert -"]),
+    case("control-socket", "", own_user, Ok, "/run/culvert is its owner's alone to write", &[]),
+    case("control-socket", "", other_user, Warning, "/run/culvert is not the user culvert's", &["chown culvert: /run/culvert   (--fix does it)"]),
+    case("control-socket", "", |t| { other_user(t); t.mode("run/culvert", 0o770); }, Warning,
+        "may be written by others than its owner (mode 0770), and is not the user culvert's",
+        &["chown culvert: /run/culvert   (--fix does it)", "chmod 750 /run/culvert   (--fix does it)"]),
+    case("control-socket", "", |t| { t.mode("run/culvert", 0o777); }, Warning, "may be written by others than its owner (mode 0777)",
+        &["chmod 755 /run/culvert   (--fix does it)"]),
     case("wg-sockets", "", |_| {}, Ok, "/var/run/wireguard is its owner's alone to write", &[]),
-    case("wg-sockets", "", |t| { t.mode("var/run/wireguard", 0o1777); }, Fail, "(mode 1777)", &["Name a folder of its own in [control]"]),
+    case("wg-sockets", "", |t| { t.mode("var/run/wireguard", 0o720); }, Warning, "(mode 0720)", &["chmod 700 /var/run/wireguard   (--fix does it)"]),
+    case("wg-sockets", "", |t| { t.mode("var/run/wireguard", 0o1777); }, Warning, "(mode 1777)", &["Name a folder of its own in [control]"]),
     case("wg-sockets", "", |t| { t.remove("var/run/wireguard").file("var/run/wireguard", ""); }, Fail, "/var/run/wireguard is no folder",
         &["Move it away, or name another folder in [control]"]),
 

@@ -3,7 +3,7 @@
 use super::super::{Options, run};
 use super::tree::Tree;
 use super::{Verdict, report, told};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 fn fix(tree: &Tree) -> (bool, String) {
     let mut out = Vec::new();
@@ -45,6 +45,34 @@ fn safe_steps_are_said_and_taken_and_looked_at_again() {
     let mode = |path: &str| std::fs::metadata(tree.at(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("run/culvert"), mode("etc/culvert/wg0.key")), (0o750, 0o600));
     assert!(text.contains("✓ huge-pages (node 0)"), "it looked again: {text}");
+}
+
+#[test]
+fn what_is_made_is_culvertds_and_no_rights_are_given() {
+    let tree = Tree::healthy();
+    let there = std::fs::metadata(tree.at("run")).unwrap();
+    tree.file("etc/passwd", &format!("culvert:x:{}:{}::/:/sbin/nologin\n", there.uid(), there.gid()));
+    tree.remove("run/culvert").mode("var/run/wireguard", 0o720);
+    let (well, text) = fix(&tree);
+    assert!(well, "{text}");
+    let of = |path: &str| std::fs::metadata(tree.at(path)).map(|m| (m.uid(), m.gid(), m.mode() & 0o7777)).unwrap();
+    assert_eq!(of("run/culvert"), (there.uid(), there.gid(), 0o750));
+    assert_eq!(of("var/run/wireguard").2, 0o700);
+    // Only root gives files away.
+    if there.uid() == 0 {
+        tree.file("etc/passwd", "culvert:x:7777:7778::/:/sbin/nologin\n").remove("run/culvert");
+        let (_, text) = fix(&tree);
+        assert!(text.contains("fix: install -d -m 750 -o culvert -g culvert /run/culvert\n"), "{text}");
+        assert_eq!((of("run/culvert"), of("var/run/wireguard")), ((7777, 7778, 0o750), (7777, 7778, 0o700)));
+    }
+}
+
+#[test]
+fn a_folder_in_a_keys_place_is_left_as_it_is() {
+    let tree = Tree::healthy();
+    tree.remove("etc/culvert/wg0.key").file("etc/culvert/wg0.key/x", "").mode("etc/culvert/wg0.key", 0o755);
+    let (well, text) = fix(&tree);
+    assert!(!well && !text.contains("chmod"), "{text}");
 }
 
 #[test]

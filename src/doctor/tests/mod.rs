@@ -115,7 +115,7 @@ fn lines_for_people_stand_in_columns() {
     assert_eq!(lines[at], "! transparent-huge-pages            always");
     assert_eq!(
         lines[at + 1],
-        "                                    why: while it moves pages together, data cores that touch them wait"
+        "                                    why: always: while it moves pages together, data cores that touch them wait; never: each look into big tables misses the TLB"
     );
     assert!(
         lines[at + 2].ends_with("mend: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled   (--fix does it)")

@@ -84,6 +84,33 @@ fn a_nic_that_the_kernel_uses_is_not_proposed() {
     assert!(proposed(&tree, &named).unwrap().contains("device = \"0000:3c:00.0\""));
 }
 
+/// Only one NIC is left for the other port, or none.
+#[test]
+fn no_nic_is_proposed_for_both_ports() {
+    let tree = Tree::healthy();
+    for (outer, inner) in [
+        (Some("0000:3b:00.0"), None),
+        (None, Some("0000:3b:00.0")),
+        (None, Some("0000:3c:00.0")),
+        (Some("eth2"), None),
+        (None, Some("net_af_packet7,iface=eth2")),
+    ] {
+        let [outer, inner] = [outer, inner].map(|named| named.map(str::to_owned));
+        let text = proposed(&tree, &SetupOptions { outer, inner, ..SetupOptions::default() }).unwrap();
+        let devices: Vec<&str> = text.lines().filter(|line| line.starts_with("device = ")).collect();
+        let of_3c = devices.iter().filter(|line| line.contains("0000:3c:00.0") || line.contains("eth2")).count();
+        let of_3b = devices.iter().filter(|line| line.contains("0000:3b:00.0")).count();
+        assert_eq!((of_3b, of_3c), (1, 1), "{devices:?}");
+    }
+    for (outer, inner) in
+        [("eth2", "0000:3c:00.0"), ("0000:3c:00.0", "eth2"), ("eth2", "eth2"), ("0000:3b:00.0", "0000:3b:00.0")]
+    {
+        let options = SetupOptions { outer: Some(outer.into()), inner: Some(inner.into()), ..SetupOptions::default() };
+        let error = proposed(&tree, &options).unwrap_err();
+        assert!(error.starts_with(&format!("{inner}: the outer port is on that NIC or interface already")), "{error}");
+    }
+}
+
 #[test]
 fn what_is_named_on_the_command_line_is_a_whole_configuration() {
     let tree = Tree::healthy();
@@ -128,7 +155,7 @@ fn what_is_named_on_the_command_line_is_a_whole_configuration() {
 #[test]
 fn the_nic_of_the_login_session_is_refused_by_any_name() {
     let tree = Tree::healthy();
-    for named in ["0000:01:00.0", "eth0"] {
+    for named in ["0000:01:00.0", "eth0", "net_af_packet0,iface=eth0", "net_af_packet3,blocksz=4096,iface=eth0"] {
         let options = SetupOptions { inner: Some(named.into()), ..SetupOptions::default() };
         let error = proposed(&tree, &options).unwrap_err();
         assert!(
@@ -141,10 +168,14 @@ fn the_nic_of_the_login_session_is_refused_by_any_name() {
 #[test]
 fn devices_that_are_not_there_are_refused() {
     let tree = Tree::healthy();
+    tree.nic("0000:00:1f.0", ["8086", "a0a3"], "lpc_ich", None, None);
+    tree.file("sys/devices/pci0000:00/0000:00:1f.0/class", "0x060100");
     for (named, why) in [
         ("eth9", "the kernel has no such interface"),
         ("../../../etc", "the kernel has no such interface"),
+        ("net_af_packet0,iface=eth9", "the kernel has no such interface"),
         ("0000:ff:00.0", "there is no device at that PCI address"),
+        ("0000:00:1f.0", "it is no network device"),
     ] {
         let options = SetupOptions { outer: Some(named.into()), ..SetupOptions::default() };
         let error = proposed(&tree, &options).unwrap_err();
