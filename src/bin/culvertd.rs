@@ -1,29 +1,16 @@
 //! The gateway: arguments, signals and exit codes only. 0 stopped cleanly, 1 packets unaccounted for, 2 it cannot start.
 
 use clap::Parser;
+use culvert::cli::GatewayArguments;
 use culvert::config::{self, Config, ConfigError, Machine};
 use culvert::gateway::{Gateway, StartError, logs};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-/// A WireGuard gateway on DPDK.
-#[derive(Debug, Parser)]
-#[command(version, about)]
-struct Arguments {
-    /// The configuration; conf.d/*.toml beside it and CULVERT__SECTION__KEY variables go over it.
-    #[arg(long, value_name = "FILE", default_value = "/etc/culvert/culvert.toml")]
-    config: PathBuf,
-
-    /// Append the keys of all sessions to this file, in the form of Wireshark's wg.keylog_file: who has it reads all.
-    #[arg(long, value_name = "FILE")]
-    key_log: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    logs::init();
+    let arguments = GatewayArguments::parse();
     match run(&arguments.config, arguments.key_log.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -49,9 +36,10 @@ fn run(file: &Path, key_log: Option<&Path>) -> Result<bool, StartError> {
     Ok(gateway.stop())
 }
 
-/// Reads and checks the configuration; warnings are logged.
+/// Reads and checks the configuration, and sets the log up by it; warnings are logged.
 fn load(file: &Path) -> Result<Config, ConfigError> {
     let config = config::load(file, config::environment())?;
+    logs::init(config.log.format);
     // Before the EAL, which cuts the cores that this thread may run on to one.
     let warnings = config.check(&Machine::read())?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

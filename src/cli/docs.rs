@@ -31,7 +31,7 @@ pub(super) fn man(out: &mut dyn Write) -> Result<(), Failure> {
     page.text([roman("0 done; 1 failed; 2 there is no such command; 3 no gateway.")]);
     page.control("SH", ["ENVIRONMENT"]);
     page.text([roman("NO_COLOR: if it is not empty, nothing is bold. Where the output is no terminal, nothing is.")]);
-    page.control("SH", ["SEE ALSO"]).text([roman("wg(8)")]);
+    page.control("SH", ["SEE ALSO"]).text([roman("culvertd(8), culvert.toml(5), wg(8)")]);
     Ok(write!(out, "{}", page.render())?)
 }
 

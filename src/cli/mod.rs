@@ -7,6 +7,7 @@
 //! shell ─────┘                                      └ Ask: api::Request ▶ control socket ▶ JSON ▶ render
 //! ```
 
+mod arguments;
 mod ask;
 mod batch;
 mod complete;
@@ -18,6 +19,7 @@ mod front;
 mod help;
 pub mod lab;
 mod line;
+mod manual;
 mod parse;
 mod pattern;
 mod render;
@@ -25,6 +27,7 @@ mod shell;
 mod table;
 mod testpmd;
 
+pub use arguments::GatewayArguments;
 pub use ask::{AskError, ask};
 pub use demo::demo;
 

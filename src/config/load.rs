@@ -96,7 +96,7 @@ fn parts_beside(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(parts)
 }
 
-fn defaults(machine: &Machine) -> String {
+pub(super) fn defaults(machine: &Machine) -> String {
     let first = machine.cores.first().copied().unwrap_or(0);
     let last = machine.cores.last().copied().unwrap_or(0);
     format!(
@@ -119,12 +119,14 @@ uapi_dir = "/var/run/wireguard"
 [metrics]
 listen = "127.0.0.1:9586"
 per_peer_max = 0
+[log]
+format = "auto"
 "#
     )
 }
 
 /// Of one item of a `[[many]]` section; `name` holds no character that TOML would escape.
-fn item_defaults(section: &str, name: &str) -> String {
+pub(super) fn item_defaults(section: &str, name: &str) -> String {
     let keys = match section {
         "port" => "mtu = 1500\nqueues = \"auto\"\nvlan = 0\naddresses = []\nroutes = []".to_owned(),
         _ => format!("listen_ports = [51820]\nmtu = 1420\nmax_peers = {DEFAULT_MAX_PEERS}\nmss_clamp = false"),

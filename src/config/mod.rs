@@ -15,6 +15,7 @@ mod leaf;
 mod load;
 pub mod peers_file;
 mod places;
+mod reference;
 mod schema;
 mod typed;
 mod types;
@@ -22,9 +23,10 @@ mod variables;
 
 pub use error::{ConfigError, Place, Warning};
 pub use load::{environment, from_text, load, load_for};
+pub use reference::{KeyReference, SectionReference, reference};
 pub use types::{
-    Amount, Backend, Config, Control, Cores, Crypto, DEFAULT_MAX_PEERS, Device, HugePages, Idle, Interface,
-    MOST_INTERFACES, MOST_PEERS, Machine, Memory, Metrics, Port, Role, Route, list_of,
+    Amount, Backend, Config, Control, Cores, Crypto, DEFAULT_MAX_PEERS, Device, HugePages, Idle, Interface, Log,
+    LogFormat, MOST_INTERFACES, MOST_PEERS, Machine, Memory, Metrics, Port, Role, Route, list_of,
 };
 
 #[cfg(test)]

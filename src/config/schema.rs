@@ -1,7 +1,7 @@
 //! The sections and keys that there are.
 
 use super::leaf::{Address, AmountIn, EalArgument, Fault, FilePath, Leaf, Listen, Name, Ranged, Set, SocketPath};
-use super::types::{Backend, Device, HugePages, Idle, MOST_PEERS, Role, Route};
+use super::types::{Backend, Device, HugePages, Idle, LogFormat, MOST_PEERS, Role, Route};
 use ::config::{Value, ValueKind};
 
 /// Cores as the kernel numbers them.
@@ -38,6 +38,8 @@ pub(super) struct Section {
     pub(super) name: &'static str,
     /// Of the `[[many]]` kind: how the items' names are read.
     pub(super) many: Option<ReadName>,
+    /// What it is about, for the manual page.
+    pub(super) help: &'static str,
     pub(super) keys: &'static [Key],
 }
 
@@ -47,18 +49,23 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     /// As TOML.
     pub(super) example: &'static str,
+    /// What it does, for the manual page.
+    pub(super) help: &'static str,
+    /// What its values are.
+    pub(super) due: fn() -> String,
     pub(super) from_text: fn(&str) -> ValueKind,
     pub(super) check: fn(&Value) -> Result<(), Fault>,
     /// A path, relative to the folder of the file that names it.
     pub(super) is_file: bool,
 }
 
-const fn key<T: Leaf>(name: &'static str, example: &'static str) -> Key {
-    Key { name, example, from_text: T::from_text, check: |value| T::read(value).map(drop), is_file: false }
+const fn key<T: Leaf>(name: &'static str, example: &'static str, help: &'static str) -> Key {
+    let check = |value: &Value| T::read(value).map(drop);
+    Key { name, example, help, due: T::due, from_text: T::from_text, check, is_file: false }
 }
 
-const fn file(name: &'static str, example: &'static str) -> Key {
-    let mut key = key::<FilePath>(name, example);
+const fn file(name: &'static str, example: &'static str, help: &'static str) -> Key {
+    let mut key = key::<FilePath>(name, example, help);
     key.is_file = true;
     key
 }
@@ -67,12 +74,29 @@ const fn file(name: &'static str, example: &'static str) -> Key {
 pub(super) static CORES: Section = Section {
     name: "cores",
     many: None,
+    help: "Which core does what, as lscpu -e numbers them. Data cores are best isolated from all else.",
     keys: &[
-        key::<Core>("control", "0"),
-        key::<Set<Core>>("io", "[1]"),
-        key::<Set<Core>>("workers", "[2, 3]"),
-        key::<Set<Core>>("handshake", "[0]"),
-        key::<Idle>("idle", "\"adaptive\""),
+        key::<Core>(
+            "control",
+            "0",
+            "The core of the main, control and metrics threads: the machine's first if nobody says.",
+        ),
+        key::<Set<Core>>("io", "[1]", "The cores that poll the ports: the machine's last if nobody says."),
+        key::<Set<Core>>(
+            "workers",
+            "[2, 3]",
+            "The cores that encrypt and decrypt: the machine's last if nobody says. A core in both lists does both in one loop.",
+        ),
+        key::<Set<Core>>(
+            "handshake",
+            "[0]",
+            "The core of each handshake thread: the machine's first if nobody says. One thread for each that is named.",
+        ),
+        key::<Idle>(
+            "idle",
+            "\"adaptive\"",
+            "What a data core does when nothing comes: busy polls for ever; adaptive pauses, then sleeps for 50 microseconds at a time.",
+        ),
     ],
 };
 
@@ -80,10 +104,19 @@ pub(super) static CORES: Section = Section {
 pub(super) static MEMORY: Section = Section {
     name: "memory",
     many: None,
+    help: "Where packets lie.",
     keys: &[
-        key::<HugePages>("huge_pages", "\"auto\""),
-        key::<Mbufs>("mbufs", "\"auto\""),
-        key::<Vec<EalArgument>>("extra_eal_args", "[\"--log-level=lib.eal:debug\"]"),
+        key::<HugePages>(
+            "huge_pages",
+            "\"auto\"",
+            "auto: huge pages, if there are enough free ones; required: no start without them; none: ordinary pages.",
+        ),
+        key::<Mbufs>("mbufs", "\"auto\"", "Packet buffers in all."),
+        key::<Vec<EalArgument>>(
+            "extra_eal_args",
+            "[\"--log-level=lib.eal:debug\"]",
+            "Handed to DPDK as they are, behind culvert's own. culvert show eal prints what DPDK was given.",
+        ),
     ],
 };
 
@@ -91,14 +124,31 @@ pub(super) static MEMORY: Section = Section {
 pub(super) static PORT: Section = Section {
     name: "port",
     many: Some(|value| PortName::read(value).map(|name| name.0)),
+    help: "A port: one table each. At least one is outer, or both.",
     keys: &[
-        key::<Device>("device", "\"0000:3b:00.0\""),
-        key::<Role>("role", "\"outer\""),
-        key::<Mtu>("mtu", "1500"),
-        key::<Queues>("queues", "\"auto\""),
-        key::<Vlan>("vlan", "0"),
-        key::<Vec<Address>>("addresses", "[\"203.0.113.10/24\"]"),
-        key::<Vec<Route>>("routes", "[{ to = \"0.0.0.0/0\", via = \"203.0.113.1\" }]"),
+        key::<Device>(
+            "device",
+            "\"0000:3b:00.0\"",
+            "What the port is made of: a NIC, which vfio-pci holds (Mellanox's stay with the kernel), or a virtual device with its arguments.",
+        ),
+        key::<Role>("role", "\"outer\"", "outer: WireGuard's packets; inner: plain ones; both: both of them."),
+        key::<Mtu>("mtu", "1500", "The largest IP packet that the port carries, in bytes."),
+        key::<Queues>(
+            "queues",
+            "\"auto\"",
+            "Receive queues. By itself culvert takes one for each I/O core, as far as the device has them.",
+        ),
+        key::<Vlan>("vlan", "0", "The 802.1Q id of all its frames; 0: they are untagged."),
+        key::<Vec<Address>>(
+            "addresses",
+            "[\"203.0.113.10/24\"]",
+            "The gateway's own addresses there. The kernel must have none of them.",
+        ),
+        key::<Vec<Route>>(
+            "routes",
+            "[{ to = \"0.0.0.0/0\", via = \"203.0.113.1\" }]",
+            "Networks that are reached by a router on this port.",
+        ),
     ],
 };
 
@@ -106,27 +156,49 @@ pub(super) static PORT: Section = Section {
 pub(super) static INTERFACE: Section = Section {
     name: "interface",
     many: Some(|value| InterfaceName::read(value).map(|name| name.0)),
+    help: "A WireGuard interface: one table each, 64 at most, with a key, peers and UDP ports of its own.",
     keys: &[
-        file("private_key_file", "\"wg0.key\""),
-        key::<Set<UdpPort>>("listen_ports", "[51820]"),
-        file("peers_file", "\"wg0.conf\""),
-        key::<Mtu>("mtu", "1420"),
-        key::<Peers>("max_peers", "500000"),
-        key::<bool>("mss_clamp", "false"),
+        file(
+            "private_key_file",
+            "\"wg0.key\"",
+            "The interface's private key, its owner's alone to read. Relative names go with the file that they stand in; $CREDENTIALS_DIRECTORY/NAME is what systemd's LoadCredential= hands over.",
+        ),
+        key::<Set<UdpPort>>(
+            "listen_ports",
+            "[51820]",
+            "The UDP ports that it listens on. wg shows and changes the first. No two interfaces share one.",
+        ),
+        file(
+            "peers_file",
+            "\"wg0.conf\"",
+            "Its peers, as wg setconf takes them; a comment friendly_name = ... above a peer names it. Without the key peers come by wg set alone.",
+        ),
+        key::<Mtu>("mtu", "1420", "The largest packet inside the tunnel, in bytes."),
+        key::<Peers>(
+            "max_peers",
+            "500000",
+            "How many peers there is memory for; 524288 are the most of all interfaces together.",
+        ),
+        key::<bool>("mss_clamp", "false", "Whether the MSS of TCP connections is lowered to what the tunnel carries."),
     ],
 };
 
 /// `[crypto]`
-pub(super) static CRYPTO: Section =
-    Section { name: "crypto", many: None, keys: &[key::<Backend>("backend", "\"auto\"")] };
+pub(super) static CRYPTO: Section = Section {
+    name: "crypto",
+    many: None,
+    help: "ChaCha20-Poly1305.",
+    keys: &[key::<Backend>("backend", "\"auto\"", "Which cipher code runs; auto: the fastest that this CPU has.")],
+};
 
 /// `[control]`
 pub(super) static CONTROL: Section = Section {
     name: "control",
     many: None,
+    help: "Where people and programs ask the gateway.",
     keys: &[
-        key::<Socket>("socket", "\"/run/culvert/culvert.sock\""),
-        key::<SocketFolder>("uapi_dir", "\"/var/run/wireguard\""),
+        key::<Socket>("socket", "\"/run/culvert/culvert.sock\"", "The socket that culvert(1) asks by."),
+        key::<SocketFolder>("uapi_dir", "\"/var/run/wireguard\"", "The folder of the sockets that wg(8) asks by."),
     ],
 };
 
@@ -134,11 +206,31 @@ pub(super) static CONTROL: Section = Section {
 pub(super) static METRICS: Section = Section {
     name: "metrics",
     many: None,
-    keys: &[key::<Listen>("listen", "\"127.0.0.1:9586\""), key::<PeerSeries>("per_peer_max", "100")],
+    help: "What Prometheus is told.",
+    keys: &[
+        key::<Listen>(
+            "listen",
+            "\"127.0.0.1:9586\"",
+            "Where Prometheus asks for http://ADDRESS:PORT/metrics; an empty text: nowhere.",
+        ),
+        key::<PeerSeries>("per_peer_max", "100", "So many peers, the first ones first, have series of their own."),
+    ],
+};
+
+/// `[log]`
+pub(super) static LOG: Section = Section {
+    name: "log",
+    many: None,
+    help: "What culvertd says. How much, CULVERT_LOG (see culvertd(8)) and culvert set log decide.",
+    keys: &[key::<LogFormat>(
+        "format",
+        "\"auto\"",
+        "text: lines on the standard error; json: a line of JSON each, there; journald: its native protocol, with fields such as PEER= and PORT=; auto: journald where systemd connected the standard error to it, else text.",
+    )],
 };
 
 /// All of them, in the order of the documentation.
-pub(super) static SECTIONS: [&Section; 7] = [&CORES, &MEMORY, &PORT, &INTERFACE, &CRYPTO, &CONTROL, &METRICS];
+pub(super) static SECTIONS: [&Section; 8] = [&CORES, &MEMORY, &PORT, &INTERFACE, &CRYPTO, &CONTROL, &METRICS, &LOG];
 
 impl Section {
     /// The section of that name.

@@ -5,7 +5,7 @@ use super::layer::{path_of, title, unfit};
 use super::leaf::{Address, EalArgument, FilePath, Leaf, Listen, Set};
 use super::places::Places;
 use super::schema::{self, Core, Mbufs, Mtu, PeerSeries, Peers, Queues, Section, Socket, SocketFolder, UdpPort, Vlan};
-use super::types::{Config, Control, Cores, Crypto, Interface, Memory, Metrics, Port};
+use super::types::{Config, Control, Cores, Crypto, Interface, Log, Memory, Metrics, Port};
 use ::config::{Map, Value, ValueKind};
 use std::path::PathBuf;
 
@@ -66,6 +66,7 @@ impl<'a> Typed<'a> {
             crypto: self.crypto()?,
             control: self.control()?,
             metrics: self.metrics()?,
+            log: Log { format: self.keys(&schema::LOG, None).need("format")? },
             credentials_directory,
             places: self.places.clone(),
         })

@@ -22,6 +22,8 @@ pub struct Config {
     pub control: Control,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[log]`
+    pub log: Log,
     /// What `$CREDENTIALS_DIRECTORY` was.
     pub credentials_directory: Option<PathBuf>,
     pub(super) places: Places,
@@ -218,6 +220,26 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// How many peers have series of their own. Default: 0.
     pub per_peer_max: u32,
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where the log goes, and how it is written.
+    pub format: LogFormat,
+}
+
+/// Where the log goes, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `"auto"` (the default): to journald where systemd connected the standard error to it, else as text.
+    Auto,
+    /// `"text"`: lines on the standard error.
+    Text,
+    /// `"json"`: a line of JSON each, there too.
+    Json,
+    /// `"journald"`: by its native protocol, with fields.
+    Journald,
 }
 
 /// Numbers as the kernel writes them: `0-3,8`.

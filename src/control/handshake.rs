@@ -327,6 +327,9 @@ impl<A: PacketPool> Turn<'_, A> {
         }
         self.context.sweep(state, flow, self.hands.reader, self.graves);
         state.timers.session_derived(self.now_ms);
+        let interface = self.context.shared.tunnel(record.tunnel).map_or("", |tunnel| tunnel.name.as_str());
+        let (peer, who) = (|| record.label(state), if initiator { "us" } else { "it" });
+        tracing::debug!(peer = peer(), interface, "{interface}: peer {}: a session that {who} asked for", peer());
         Some(())
     }
 

@@ -5,6 +5,8 @@ use crate::noise::{HandshakeState, Identity, PeerStatic, Tai64N};
 use crate::queue::FlowId;
 use crate::session::limits::REKEY_TIMEOUT_MS;
 use arrayvec::ArrayVec;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -61,6 +63,15 @@ impl PeerRecord {
     /// A record around its first state.
     pub fn new(flow: FlowId, tunnel: u8, public_key: [u8; 32], state: PeerState) -> Self {
         Self { flow, tunnel, public_key, state: Mutex::new(state) }
+    }
+
+    /// How logs call it: by its name, else by the first 8 letters of its public key as `wg` writes it. `state`: its own.
+    pub fn label(&self, state: &PeerState) -> String {
+        match (&state.name, self.public_key.first_chunk::<6>()) {
+            (Some(name), _) => name.clone(),
+            (None, Some(start)) => BASE64_STANDARD.encode(start),
+            (None, None) => String::new(),
+        }
     }
 
     /// Its state, for this thread alone.

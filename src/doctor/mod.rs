@@ -43,6 +43,8 @@ pub struct Options {
     pub fix: bool,
     /// Only what is not well.
     pub quiet: bool,
+    /// Only what fails; nothing at all where nothing does.
+    pub fatal_only: bool,
 }
 
 /// The configuration that checks go by.
@@ -108,10 +110,13 @@ pub fn run(system: &System, options: &Options, out: &mut impl Write) -> io::Resu
             report = examine(system, &read());
         }
     }
+    if options.fatal_only {
+        report.rows.retain(|row| row.finding.verdict == Verdict::Fail);
+    }
     if options.json {
         writeln!(out, "{}", report.to_json())?;
     } else {
-        report.print(options.quiet, out)?;
+        report.print(options.quiet || options.fatal_only, out)?;
     }
     Ok(!report.fails())
 }

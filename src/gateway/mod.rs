@@ -127,7 +127,7 @@ impl Gateway {
             let ports = tunnel.listen_ports();
             let (s, ports) = (if ports.len() > 1 { "s" } else { "" }, ports.iter().map(ToString::to_string));
             let (ports, peers) = (ports.collect::<Vec<_>>().join(", "), interface.peers());
-            tracing::info!("{}: listens on UDP port{s} {ports}, {peers} peers", tunnel.name);
+            tracing::info!(interface = tunnel.name, "{}: listens on UDP port{s} {ports}, {peers} peers", tunnel.name);
         }
         if let Some(server) = &metrics {
             tracing::info!("metrics: http://{}/metrics", server.address());

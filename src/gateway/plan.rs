@@ -143,7 +143,7 @@ impl Plan {
                 && let Err(error) = port.set_allmulticast(true)
                 && !error.is_unsupported()
             {
-                tracing::warn!("{error}; IPv6 neighbours may not find port {}", c.name);
+                tracing::warn!(port = c.name, "{error}; IPv6 neighbours may not find port {}", c.name);
             }
             layout.deal(id, queues.rx, queues.tx, self.io);
         }

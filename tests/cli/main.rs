@@ -169,22 +169,34 @@ fn shells_complete_words() {
     }
 }
 
-/// groff takes the page without a word of warning.
+/// groff takes each page without a word of warning.
 #[test]
-fn the_manual_is_clean_troff() {
-    let page = culvert(&["man"], b"").stdout;
-    let mut groff = match Command::new("groff")
-        .args(["-ww", "-man", "-Tutf8", "-P-cbou"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-    {
-        Ok(groff) => groff,
-        Err(error) => panic!("groff: {error} (configs/setup.sh test installs it)"),
-    };
-    groff.stdin.take().unwrap().write_all(&page).unwrap();
-    let output = groff.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("show drops"));
+fn the_manuals_are_clean_troff() {
+    for (page, shown) in [
+        (&["man"][..], &["show drops", "SEE ALSO"][..]),
+        (&["man", "culvertd"], &["--key-log", "CULVERTD(8)", "SIGTERM", "[default: /etc/culvert/culvert.toml]"]),
+        (
+            &["man", "culvert.toml"],
+            &["[[interface]]", "private_key_file = a file's name", "Default: 1420.", "CULVERT.TOML(5)"],
+        ),
+    ] {
+        let page = culvert(page, b"").stdout;
+        let mut groff = match Command::new("groff")
+            .args(["-ww", "-man", "-Tutf8", "-P-cbou", "-rLL=200n"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        {
+            Ok(groff) => groff,
+            Err(error) => panic!("groff: {error} (configs/setup.sh test installs it)"),
+        };
+        groff.stdin.take().unwrap().write_all(&page).unwrap();
+        let output = groff.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let text = String::from_utf8_lossy(&output.stdout);
+        for shown in shown {
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod interfaces;
 mod json_schema;
 mod key_log;
 mod keys;
+mod logs;
 mod matrix;
 mod memory;
 mod mistakes;

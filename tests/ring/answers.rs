@@ -66,7 +66,7 @@ fn paths(value: &Value, at: &str, all: &mut BTreeSet<String>) {
 /// Every command of the reference that asks a gateway is asked here, and its JSON has the keys that the reference names: no other, and all.
 #[test]
 fn answers_have_the_keys_that_the_reference_names() {
-    culvert::gateway::logs::init();
+    culvert::gateway::logs::init(culvert::config::LogFormat::Text);
     let (rig, client) = rig(10);
     let key = to_base64(&client.key());
     let reference = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/COMMANDS.md")).unwrap();
@@ -210,7 +210,7 @@ fn a_lookup_keeps_the_order_of_the_data_path() {
 fn the_log_is_told_its_level() {
     let (rig, _) = rig(1);
     assert!(refusal(&rig, "set log debug").contains("set up by another program"));
-    culvert::gateway::logs::init();
+    culvert::gateway::logs::init(culvert::config::LogFormat::Text);
     let loud = || (tracing::enabled!(tracing::Level::DEBUG), tracing::enabled!(tracing::Level::ERROR));
     text(&rig, "set log debug");
     assert_eq!(loud(), (true, true));

@@ -3,7 +3,7 @@
 use super::{Action, Answer, Command, Section};
 use crate::api::Request;
 use crate::cli::front::{Failure, Outcome};
-use crate::cli::{batch, complete, docs, help};
+use crate::cli::{batch, complete, docs, help, manual};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -58,11 +58,15 @@ pub(super) const COMMANDS: &[Command] = &[
         action: Action::Local(|given, _, out| docs::completions(given.get("SHELL").unwrap_or_default(), out)),
     },
     Command {
-        usage: "man",
+        usage: "man [culvertd|culvert.toml]",
         section: Section::Control,
-        help: "the manual page, in troff: culvert man | man -l -",
-        more: "",
-        action: Action::Local(|_, _, out| docs::man(out)),
+        help: "a manual page, in troff: culvert man | man -l -",
+        more: "Its own, culvertd(8) or culvert.toml(5).",
+        action: Action::Local(|given, _, out| match (given.has("culvertd"), given.has("culvert.toml")) {
+            (true, _) => manual::culvertd(out),
+            (_, true) => manual::configuration(out),
+            _ => docs::man(out),
+        }),
     },
     Command {
         usage: "complete [WORD]...",

@@ -24,6 +24,7 @@ fn doctor(given: &Given, settings: &Settings, mut out: &mut dyn Write) -> Result
         json: settings.json,
         fix: given.has("--fix"),
         quiet: given.has("--quiet"),
+        fatal_only: given.has("--fatal-only"),
     };
     let well = doctor::run(&System::live(), &options, &mut out)?;
     if well { Ok(()) } else { Err(failed()) }
@@ -56,11 +57,12 @@ fn import(given: &Given, _: &Settings, mut out: &mut dyn Write) -> Result<(), Fa
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
-        usage: "doctor [--config FILE] [--fix] [--quiet]",
+        usage: "doctor [--config FILE] [--fix] [--quiet] [--fatal-only]",
         section: Section::Machine,
         help: "what of this machine helps or hinders a gateway, and what mends it",
         more: "By /etc/culvert/culvert.toml, if it is there and no other is named. --fix takes the steps that are safe without a reboot, and \
-               checks again; --quiet lists only what is not well. Exit code 0: nothing fails.",
+               checks again; --quiet lists only what is not well, --fatal-only what keeps a gateway from running: nothing where nothing does, \
+               for systemd's ExecStartPre= or ExecCondition=. Exit code 0: nothing fails; 1: something does.",
         action: Action::Local(doctor),
     },
     Command {

@@ -201,8 +201,8 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show fwd stats all",
         section: Section::Ports,
         help: "what culvert took from its ports and gave to them",
-        more: "RX-dropped is what the device dropped because nobody fetched it in time, TX-dropped what it could not send. The last block \
-               counts what full TX rings cost (`tx_full`) among TX-dropped.",
+        more: "RX-dropped is what the device dropped because nobody fetched it in time, TX-dropped what it could not send and \
+               what its full TX queues refused (`tx_full`).",
         action: Action::Ask(
             |_| Request::ShowFwdStats,
             Answer::Text(

@@ -6,7 +6,7 @@ pub(super) use net::{Address, Listen};
 
 use super::error::quoted;
 use super::schema::suggest;
-use super::types::{Amount, Backend, HugePages, Idle, Role};
+use super::types::{Amount, Backend, HugePages, Idle, LogFormat, Role};
 use ::config::{Value, ValueKind};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,9 @@ pub(super) trait Leaf: Sized {
         ValueKind::String(text.into())
     }
 
+    /// What its values are, for people: `a number from 1 to 9`.
+    fn due() -> String;
+
     /// The typed value.
     fn read(value: &Value) -> Result<Self, Fault>;
 }
@@ -109,8 +112,12 @@ impl<const LOW: u32, const HIGH: u32> Leaf for Ranged<LOW, HIGH> {
         integer_or_text(text)
     }
 
+    fn due() -> String {
+        format!("a number from {LOW} to {HIGH}")
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
-        Self::of(value).ok_or_else(|| Fault::is_not(value, format_args!("a number from {LOW} to {HIGH}")))
+        Self::of(value).ok_or_else(|| Fault::is_not(value, Self::due()))
     }
 }
 
@@ -123,11 +130,15 @@ impl<const LOW: u32, const HIGH: u32> Leaf for AmountIn<LOW, HIGH> {
         integer_or_text(text)
     }
 
+    fn due() -> String {
+        format!("\"auto\" or a number from {LOW} to {HIGH}")
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         match (&value.kind, Ranged::<LOW, HIGH>::of(value)) {
             (ValueKind::String(text), _) if text == "auto" => Ok(Self(Amount::Auto)),
             (_, Some(number)) => Ok(Self(Amount::Number(number.0))),
-            _ => Err(Fault::is_not(value, format_args!("\"auto\" or a number from {LOW} to {HIGH}"))),
+            _ => Err(Fault::is_not(value, Self::due())),
         }
     }
 }
@@ -141,10 +152,14 @@ impl Leaf for bool {
         }
     }
 
+    fn due() -> String {
+        "true or false".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         match value.kind {
             ValueKind::Boolean(value) => Ok(value),
-            _ => Err(Fault::is_not(value, "true or false")),
+            _ => Err(Fault::is_not(value, Self::due())),
         }
     }
 }
@@ -155,6 +170,10 @@ impl<T: Leaf> Leaf for Vec<T> {
         let elements = text.split(',').map(str::trim);
         let elements = elements.filter(|_| !text.trim().is_empty());
         ValueKind::Array(elements.map(|e| Value::new(None, T::from_text(e))).collect())
+    }
+
+    fn due() -> String {
+        format!("a list; each of it {}", T::due())
     }
 
     fn read(value: &Value) -> Result<Self, Fault> {
@@ -178,6 +197,10 @@ impl<T: Leaf + PartialEq + Display> Leaf for Set<T> {
         Vec::<T>::from_text(text)
     }
 
+    fn due() -> String {
+        format!("a list, not empty and with nothing twice; each of it {}", T::due())
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let list = Vec::<T>::read(value)?;
         if list.is_empty() {
@@ -196,6 +219,11 @@ impl<T: Leaf + PartialEq + Display> Leaf for Set<T> {
     }
 }
 
+fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
+    format!("one of {}", words.join(", "))
+}
+
 /// An enum of words.
 fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Fault> {
     let names = || words.iter().map(|(name, _)| *name);
@@ -206,8 +234,7 @@ fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Fault> {
     if let Some((_, found)) = words.iter().find(|(name, _)| *name == text) {
         return Ok(*found);
     }
-    let due: Vec<String> = names().map(|name| format!("{name:?}")).collect();
-    let fault = Fault::is_not(value, format_args!("one of {}", due.join(", ")));
+    let fault = Fault::is_not(value, one_of(names()));
     Err(match suggest(text, names()) {
         Some(name) => fault.mend(format!("Did you mean {name:?}?")),
         None => fault,
@@ -217,6 +244,10 @@ fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Fault> {
 macro_rules! words {
     ($type:ty: $($word:literal => $variant:ident),+) => {
         impl Leaf for $type {
+            fn due() -> String {
+                one_of([$($word),+].into_iter())
+            }
+
             fn read(value: &Value) -> Result<Self, Fault> {
                 word(value, &[$(($word, Self::$variant)),+])
             }
@@ -235,6 +266,7 @@ macro_rules! words {
 words!(Idle: "busy" => Busy, "adaptive" => Adaptive);
 words!(HugePages: "auto" => Auto, "required" => Required, "none" => None);
 words!(Role: "outer" => Outer, "inner" => Inner, "both" => Both);
+words!(LogFormat: "auto" => Auto, "text" => Text, "json" => Json, "journald" => Journald);
 words!(Backend: "auto" => Auto, "portable" => Portable, "ipsec-mb" => IpsecMb, "simd" => Simd);
 
 /// The name of a port or interface: at most `MAX` of the characters that `wg-quick` takes.
@@ -242,13 +274,17 @@ words!(Backend: "auto" => Auto, "portable" => Portable, "ipsec-mb" => IpsecMb, "
 pub(super) struct Name<const MAX: usize>(pub(super) String);
 
 impl<const MAX: usize> Leaf for Name<MAX> {
+    fn due() -> String {
+        format!("1 to {MAX} letters, digits or _ = + . -")
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let text = text_of(value, "a name")?;
         let fits = |c: char| c.is_ascii_alphanumeric() || "_=+.-".contains(c);
         if (1..=MAX).contains(&text.len()) && text.chars().all(fits) && text != "." && text != ".." {
             return Ok(Self(text.into()));
         }
-        Err(Fault::is_not(value, "a name").mend(format!("Take 1 to {MAX} letters, digits or _ = + . -")))
+        Err(Fault::is_not(value, "a name").mend(format!("Take {}", Self::due())))
     }
 }
 
@@ -260,6 +296,10 @@ pub(super) struct FilePath(pub(super) PathBuf);
 pub(super) const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY";
 
 impl Leaf for FilePath {
+    fn due() -> String {
+        "a file's name".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let path = Path::new(text_of(value, "a file's name")?);
         let below = path.strip_prefix(CREDENTIALS).unwrap_or(path);
@@ -279,6 +319,10 @@ impl Leaf for FilePath {
 pub(super) struct SocketPath<const MAX: usize>(pub(super) PathBuf);
 
 impl<const MAX: usize> Leaf for SocketPath<MAX> {
+    fn due() -> String {
+        format!("a path from the root, of at most {MAX} bytes")
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let text = text_of(value, "a path")?;
         if !text.starts_with('/') || text.contains('\0') {
@@ -298,6 +342,10 @@ impl<const MAX: usize> Leaf for SocketPath<MAX> {
 pub(super) struct EalArgument(pub(super) String);
 
 impl Leaf for EalArgument {
+    fn due() -> String {
+        "an argument".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let text = text_of(value, "an argument")?;
         if text.is_empty() || text.contains('\0') {

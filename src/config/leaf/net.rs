@@ -8,8 +8,12 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
 impl Leaf for Device {
+    fn due() -> String {
+        "a PCI address or a vdev".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
-        let due = "a PCI address or a vdev";
+        let due = &Self::due();
         let text = text_of(value, due)?;
         if is_pci(text) {
             return Ok(Self::Pci(text.to_ascii_lowercase()));
@@ -47,8 +51,12 @@ fn is_pci(text: &str) -> bool {
 pub(in super::super) struct Address(pub(in super::super) IpNet);
 
 impl Leaf for Address {
+    fn due() -> String {
+        "an address with its subnet's length".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
-        let due = "an address with its subnet's length";
+        let due = &Self::due();
         let text = text_of(value, due)?;
         let Ok(net) = text.parse::<IpNet>() else {
             let fault = Fault::is_not(value, due);
@@ -73,9 +81,13 @@ impl Leaf for Address {
 }
 
 impl Leaf for Route {
+    fn due() -> String {
+        "a route with to and via".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
         let ValueKind::Table(table) = &value.kind else {
-            return Err(Fault::is_not(value, "a route with to and via"));
+            return Err(Fault::is_not(value, Self::due()));
         };
         if let Some(key) = table.keys().find(|key| !["to", "via"].contains(&key.as_str())) {
             return Err(Fault::bad(format!("{} is not a key of a route", quoted(key))));
@@ -109,8 +121,12 @@ impl Leaf for Route {
 pub(in super::super) struct Listen(pub(in super::super) Option<SocketAddr>);
 
 impl Leaf for Listen {
+    fn due() -> String {
+        "an address and a port".into()
+    }
+
     fn read(value: &Value) -> Result<Self, Fault> {
-        let due = "an address and a port";
+        let due = &Self::due();
         match text_of(value, due)? {
             "" => Ok(Self(None)),
             text => text.parse().map(|at| Self(Some(at))).map_err(|_| Fault::is_not(value, due)),

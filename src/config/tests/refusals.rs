@@ -46,7 +46,7 @@ fn refuses_what_a_file_says() {
         ("[backend]", "10: there is no section \"backend\". backend is a key of [crypto]."),
         (
             "[x]",
-            "10: there is no section \"x\". The sections are [cores], [memory], [[port]], [[interface]], [crypto], [control], [metrics].",
+            "10: there is no section \"x\". The sections are [cores], [memory], [[port]], [[interface]], [crypto], [control], [metrics], [log].",
         ),
         ("[[cores]]", "10: cores is not written so. Write [cores] on a line above its keys."),
         ("[cores]\nwrokers = [1]", "11: [cores] wrokers: there is no such key. Did you mean workers?"),

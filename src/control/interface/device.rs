@@ -15,7 +15,7 @@ pub struct WgDevice<A: PacketPool>(pub Arc<Interface<A>>);
 impl<A: PacketPool> Device for WgDevice<A> {
     fn set(&self, change: ChangeSet) -> Result<(), Errno> {
         self.0.apply(change).map_err(|e| {
-            tracing::warn!("{}: change by the wg socket refused: {e}", self.0.name());
+            tracing::warn!(interface = self.0.name(), "{}: change by the wg socket refused: {e}", self.0.name());
             match e {
                 ChangeError::TooManyPeers { .. } => Errno::NOSPC,
                 ChangeError::PortTaken { .. } => Errno::ADDRINUSE,

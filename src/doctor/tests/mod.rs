@@ -130,6 +130,25 @@ fn lines_for_people_stand_in_columns() {
 }
 
 #[test]
+fn what_is_fatal_is_all_that_is_said_where_nothing_else_is_asked_for() {
+    let tree = Tree::healthy();
+    tree.edit("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise]", "[always] madvise");
+    let said = |json| {
+        let mut out = Vec::new();
+        let options = super::Options { fatal_only: true, json, ..super::Options::default() };
+        let well = super::run(&tree.system(), &options, &mut out).unwrap();
+        (well, String::from_utf8(out).unwrap())
+    };
+    assert_eq!(said(false), (true, String::new()), "a warning keeps nobody from starting");
+    tree.mode("etc/culvert/wg0.key", 0o644);
+    let (well, text) = said(false);
+    assert!(!well && text.starts_with("✗ key-file (interface wg0)") && !text.contains("transparent"), "{text}");
+    let (_, json) = said(true);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["verdict"], json["checks"].as_array().map(Vec::len)), (&"fail".into(), Some(1)));
+}
+
+#[test]
 fn without_a_configuration_only_general_checks_are_made() {
     let tree = Tree::healthy();
     tree.remove("etc/culvert");

@@ -1,0 +1,104 @@
+//! The manual pages culvertd(8), of its arguments, and culvert.toml(5), of the configuration's schema.
+
+use super::arguments::GatewayArguments;
+use super::front::Failure;
+use crate::config::{KeyReference, reference};
+use clap::CommandFactory;
+use clap_mangen::Man;
+use roff::{Roff, bold, italic, roman};
+use std::io::Write;
+
+const VERSION: &str = concat!("culvert ", env!("CARGO_PKG_VERSION"));
+
+/// culvertd(8), in troff.
+pub(super) fn culvertd(out: &mut dyn Write) -> Result<(), Failure> {
+    let man = Man::new(GatewayArguments::command()).title("CULVERTD").section("8").source(VERSION).manual("culvert");
+    let mut head = Vec::new();
+    man.render_title(&mut head)?;
+    man.render_name_section(&mut head)?;
+    man.render_synopsis_section(&mut head)?;
+    let mut options = Vec::new();
+    man.render_options_section(&mut options)?;
+    out.write_all(&head)?;
+    let mut page = Roff::new();
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([roman(
+        "culvertd takes the ports that its configuration names from the kernel, and is a WireGuard gateway between them: clients on the \
+         outer ports, plain packets on the inner ones. It routes, and translates no addresses. It stays in the foreground; started by \
+         systemd with Type=notify it says when it is ready.",
+    )]);
+    page.control("PP", []);
+    page.text([roman("culvert(1) asks and orders it while it runs; so does wg(8). What keeps it from starting, culvert doctor finds.")]);
+    write!(out, "{}", page.render())?;
+    out.write_all(&options)?;
+    Ok(write!(out, "{}", rest_of_culvertd().render())?)
+}
+
+fn rest_of_culvertd() -> Roff {
+    let mut page = Roff::new();
+    page.control("SH", ["SIGNALS"]);
+    page.control("TP", []).text([bold("SIGTERM"), roman(", "), bold("SIGINT")]);
+    page.text([roman("No more packets are taken; those inside are sent; then it ends.")]);
+    page.control("SH", ["EXIT STATUS"]).text([roman(
+        "0: it was stopped, and every packet was accounted for. 1: some were not. 2: it could not start; the last line on the standard \
+         error says what, where and what mends it.",
+    )]);
+    page.control("SH", ["ENVIRONMENT"]);
+    for (name, what) in [
+        (
+            "CULVERT_LOG",
+            "How much is logged: off, error, warn, info (if it is not set), debug or trace; or a level for a target, as info,dpdk=debug. \
+          culvert set log changes it while culvertd runs.",
+        ),
+        (
+            "CULVERT__SECTION__KEY",
+            "A key of the configuration, over all files: CULVERT__CORES__IO=1,2, CULVERT__PORT__WAN__MTU=9000.",
+        ),
+        ("CREDENTIALS_DIRECTORY", "Where systemd put what LoadCredential= names."),
+        ("JOURNAL_STREAM", "By it [log] format = \"auto\" knows whether journald reads the standard error."),
+    ] {
+        page.control("TP", []).text([bold(name)]).text([roman(what)]);
+    }
+    page.control("SH", ["FILES"]);
+    for (name, what) in [
+        ("/etc/culvert/culvert.toml", "The configuration: culvert.toml(5)."),
+        ("/run/culvert/culvert.sock", "Where culvert(1) asks."),
+        ("/var/run/wireguard/INTERFACE.sock", "Where wg(8) asks."),
+    ] {
+        page.control("TP", []).text([italic(name)]).text([roman(what)]);
+    }
+    page.control("SH", ["SEE ALSO"]).text([roman("culvert(1), culvert.toml(5), wg(8)")]);
+    page
+}
+
+/// culvert.toml(5), in troff.
+pub(super) fn configuration(out: &mut dyn Write) -> Result<(), Failure> {
+    let mut page = Roff::new();
+    page.control("TH", ["CULVERT.TOML", "5", "", VERSION, "culvert"]);
+    page.control("SH", ["NAME"]).text([roman("culvert.toml - the configuration of culvertd(8)")]);
+    page.control("SH", ["DESCRIPTION"]).text([roman(
+        "A TOML file. culvertd reads it, then conf.d/*.toml beside it in the order of their names, then variables such as \
+         CULVERT__CORES__IO=1,2 or CULVERT__PORT__WAN__MTU=9000 (lists with commas). Later ones win; [[port]] and [[interface]] of \
+         several files are put together by name. A key that does not exist is refused, and so is a value that does not fit.",
+    )]);
+    page.control("PP", []).text([roman(
+        "culvert setup writes a first one, culvert config check FILE says what is wrong with one, and culvert doctor whether this machine \
+         goes with it.",
+    )]);
+    for section in reference() {
+        page.control("SH", [section.header.as_str()]).text([roman(section.help)]);
+        for key in &section.keys {
+            page.control("TP", []).text([bold(key.name), roman(" = "), italic(key.due.as_str())]);
+            page.text([roman(about(key))]);
+        }
+    }
+    page.control("SH", ["SEE ALSO"]).text([roman("culvertd(8), culvert(1), wg(8)")]);
+    Ok(write!(out, "{}", page.render())?)
+}
+
+fn about(key: &KeyReference) -> String {
+    match &key.default {
+        Some(default) => format!("{} Default: {default}.", key.help),
+        None => format!("{} Example: {}.", key.help, key.example),
+    }
+}
