@@ -128,7 +128,7 @@ impl<A: PacketPool> Hands<'_, A> {
     fn return_to(&self, port: u16, kind: Kind, packet: A::Packet) {
         match self.to_core(port, kind, packet) {
             Ok(()) => self.counters.control_returned.add(1),
-            Err(packet) => self.counters.drop_packet(DropReason::TxFull, packet),
+            Err(packet) => self.counters.refused(port, &mut arrayvec::ArrayVec::from([packet])),
         }
     }
 
@@ -144,7 +144,9 @@ impl<A: PacketPool> Hands<'_, A> {
 
     fn hand_over(&self, port: u16, kind: Kind, packet: A::Packet) {
         if let Err(packet) = self.to_core(port, kind, packet) {
-            self.lost(DropReason::TxFull, packet);
+            self.counters.generated.add(1);
+            self.counters.to_control.add(1);
+            self.counters.refused(port, &mut arrayvec::ArrayVec::from([packet]));
         }
     }
 

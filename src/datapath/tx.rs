@@ -107,7 +107,7 @@ impl<P: Packet> TxPort<P> {
             // The owner counts them as sent when they are.
             TxPath::Core(owner) | TxPath::Shared(_, owner) => {
                 owner.send_burst(&mut self.burst);
-                counters.drop_burst(DropReason::TxFull, &mut self.burst);
+                counters.refused(port, &mut self.burst);
             }
         }
         counters.cycles.enter(before);
@@ -140,7 +140,7 @@ fn send_all<P: Packet>(
         }
         std::hint::spin_loop();
     }
-    counters.drop_burst(DropReason::TxFull, burst);
+    counters.refused(port, burst);
 }
 
 /// Sends from the front of `burst` and counts what went.

@@ -64,7 +64,7 @@ impl Source for Numbers {
             peers.len() < most
         });
         let left_out = self.context.directory.len().saturating_sub(peers.len());
-        seen.then(|| PeerSamples { peers, left_out: left_out as u64 })
+        seen.then_some(PeerSamples { peers, left_out: left_out as u64 })
     }
 }
 
@@ -78,6 +78,7 @@ impl Numbers {
                 rx_bytes: sums.rx_bytes,
                 tx_packets: sums.tx_packets,
                 tx_bytes: sums.tx_bytes,
+                tx_full: sums.tx_full,
                 device: port.stats().ok().map(|stats| DeviceTotals {
                     rx_missed: stats.imissed,
                     rx_errors: stats.ierrors,

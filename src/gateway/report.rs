@@ -30,6 +30,8 @@ pub(super) struct PortSums {
     pub(super) rx_bytes: u64,
     pub(super) tx_packets: u64,
     pub(super) tx_bytes: u64,
+    /// Packets that its full TX queues refused.
+    pub(super) tx_full: u64,
 }
 
 impl Report {
@@ -86,6 +88,7 @@ impl Report {
             rx_bytes: sum(|c| &c.rx_bytes),
             tx_packets: sum(|c| &c.tx),
             tx_bytes: sum(|c| &c.tx_bytes),
+            tx_full: sum(|c| &c.tx_full),
         }
     }
 
@@ -164,6 +167,7 @@ impl Report {
                 "rx_bytes": sums.rx_bytes,
                 "tx_packets": sums.tx_packets,
                 "tx_bytes": sums.tx_bytes,
+                "tx_full": sums.tx_full,
             })
         };
         self.shared.ports.iter().map(port).collect()
@@ -222,6 +226,7 @@ impl Report {
             let info = port.info();
             let vlan = if c.vlan == 0 { String::new() } else { format!(" VLAN {},", c.vlan) };
             tracing::info!(
+                port = c.name,
                 "port {}: {} ({}), {:?}, MTU {},{vlan} {}",
                 c.name,
                 info.driver,

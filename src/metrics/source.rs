@@ -62,6 +62,8 @@ pub struct PortTotals {
     pub tx_packets: u64,
     /// Bytes of these.
     pub tx_bytes: u64,
+    /// Packets that its full TX queues refused.
+    pub tx_full: u64,
     /// What its device counts; `None` if it cannot say.
     pub device: Option<DeviceTotals>,
 }

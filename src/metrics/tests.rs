@@ -65,11 +65,12 @@ fn samples(page: &str) -> BTreeMap<String, String> {
 /// What is counted, and the series that alone shows it.
 type Case = (fn(&mut Totals), &'static str);
 
-const CASES: [Case; 31] = [
+const CASES: [Case; 32] = [
     (|t| t.ports[0].rx_packets = 7, "culvert_port_rx_packets_total{port=\"wan\"}"),
     (|t| t.ports[0].rx_bytes = 7, "culvert_port_rx_bytes_total{port=\"wan\"}"),
     (|t| t.ports[0].tx_packets = 7, "culvert_port_tx_packets_total{port=\"wan\"}"),
     (|t| t.ports[0].tx_bytes = 7, "culvert_port_tx_bytes_total{port=\"wan\"}"),
+    (|t| t.ports[0].tx_full = 7, "culvert_port_tx_full_total{port=\"wan\"}"),
     (|t| t.ports[0].device.as_mut().unwrap().rx_missed = 7, "culvert_port_rx_missed_total{port=\"wan\"}"),
     (|t| t.ports[0].device.as_mut().unwrap().rx_errors = 7, "culvert_port_rx_errors_total{port=\"wan\"}"),
     (|t| t.ports[0].device.as_mut().unwrap().rx_nombuf = 7, "culvert_port_rx_nombuf_total{port=\"wan\"}"),

@@ -39,11 +39,16 @@ fn about(page: &mut Page<'_>, totals: &Totals) -> fmt::Result {
 type Count<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 fn ports(page: &mut Page<'_>, ports: &[PortTotals]) -> fmt::Result {
-    const COUNTS: [Count<PortTotals>; 4] = [
+    const COUNTS: [Count<PortTotals>; 5] = [
         ("culvert_port_rx_packets", "Packets that culvert took from the port.", |p| p.rx_packets),
         ("culvert_port_rx_bytes", "Bytes of the packets that culvert took from the port.", |p| p.rx_bytes),
         ("culvert_port_tx_packets", "Packets that the port took from culvert.", |p| p.tx_packets),
         ("culvert_port_tx_bytes", "Bytes of the packets that the port took from culvert.", |p| p.tx_bytes),
+        (
+            "culvert_port_tx_full",
+            "Packets that the port's full TX queues refused, and that are among the drops.",
+            |p| p.tx_full,
+        ),
     ];
     for (name, help, value) in COUNTS {
         page.counters(name, help, |samples| {

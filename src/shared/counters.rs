@@ -23,6 +23,8 @@ pub struct Counters {
     pub tx: [Tally; MOST_PORTS],
     /// Bytes of these.
     pub tx_bytes: [Tally; MOST_PORTS],
+    /// Packets that each port's full TX queues refused: each port's share of [`DropReason::TxFull`].
+    pub tx_full: [Tally; MOST_PORTS],
     /// Packets handed to the control threads.
     pub to_control: Tally,
     /// Packets that culvert made, or that a control thread handed (back) to the data path.
@@ -62,6 +64,7 @@ impl Counters {
             rx_bytes: Default::default(),
             tx: Default::default(),
             tx_bytes: Default::default(),
+            tx_full: Default::default(),
             to_control: Tally::default(),
             generated: Tally::default(),
             control_received: Tally::default(),
@@ -87,6 +90,14 @@ impl Counters {
     pub fn drop_burst<P: Packet, const N: usize>(&self, reason: DropReason, burst: &mut ArrayVec<P, N>) {
         self.count_drop(reason, burst.len() as u64);
         P::free_burst(burst);
+    }
+
+    /// Drops what is left of a burst that a port's TX queue refused. The owning thread only.
+    pub fn refused<P: Packet, const N: usize>(&self, port: u16, burst: &mut ArrayVec<P, N>) {
+        if let (Some(tally), false) = (self.tx_full.get(usize::from(port)), burst.is_empty()) {
+            tally.add(burst.len() as u64);
+        }
+        self.drop_burst(DropReason::TxFull, burst);
     }
 
     /// Counts drops of packets that are freed elsewhere. The owning thread only.

@@ -59,6 +59,9 @@ fn tx_full_is_counted_and_nothing_leaks() {
     let (tx_full, queue_full) = (rig.dropped("tx_full"), rig.dropped("queue_full"));
     // Two rings of 511 places at most are full.
     assert!(tx_full > 0 && tx_full + queue_full >= 20_000 - 2 * 511, "{:?}", rig.account());
+    let json = rig.report().json();
+    let of = |port: usize| json["ports"][port]["tx_full"].as_u64().unwrap();
+    assert_eq!((of(0), of(1)), (0, tx_full), "{json}");
     let mut arrived = 0;
     rig.settle(|outer, _, seen| arrived += u64::from(!outer && matches!(seen, Seen::Frame(_))));
     // Among what was lost may be some of the gateway's own packets.

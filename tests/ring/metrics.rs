@@ -7,6 +7,7 @@ use culvert::shared::DropReason;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 /// Series and values.
 type Page = BTreeMap<String, u64>;
@@ -30,7 +31,7 @@ fn scrape(address: SocketAddr) -> Page {
 
 /// A page that is not older than this call: the one that is kept goes within a second.
 fn scrape_anew(address: SocketAddr) -> Page {
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1));
     scrape(address)
 }
 
@@ -123,5 +124,37 @@ fn peers_beyond_the_most_are_counted_and_removed_ones_go() {
     }
     let page = scrape_anew(address);
     assert_eq!((page["wireguard_peers{interface=\"wg0\"}"], page["culvert_peers_left_out"], shown(&page)), (1, 0, 1));
+    rig.finish();
+}
+
+/// TESTING A26, with many peers to look at; `CULVERT_PEERS=500000` by hand.
+#[test]
+fn scrapes_every_10_ms_with_many_peers_cost_no_packet() {
+    let many: u32 = std::env::var("CULVERT_PEERS").map_or(20_000, |many| many.parse().unwrap());
+    let peer = |n: u32| {
+        let mut key = [1; 32];
+        key[..4].copy_from_slice(&n.to_le_bytes());
+        let address = std::net::Ipv4Addr::from(0x0b00_0000 + n);
+        format!("[Peer]\nPublicKey = {}\nAllowedIPs = {address}/32\n", culvert::config::keys::to_base64(&key).as_str())
+    };
+    let mut rig =
+        Rig::new(&Options { max_peers: many + 1, peers: (0..many).map(peer).collect(), ..Options::default() });
+    let address = rig.gateway.as_ref().unwrap().metrics_address().unwrap();
+    let mut client = Client::new(1);
+    rig.add(&client);
+    rig.connect(&mut client, 0);
+    let mut slowest = Duration::ZERO;
+    let sent = rig.traffic_during(&mut client, || {
+        for _ in 0..200 {
+            let began = Instant::now();
+            drop(scrape(address));
+            slowest = slowest.max(began.elapsed());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    eprintln!("{many} peers: {sent} packets each way, none lost; the slowest of 200 answers took {slowest:?}");
+    let page = scrape_anew(address);
+    assert_eq!(page["wireguard_peers{interface=\"wg0\"}"], u64::from(many) + 1);
+    assert_eq!(page["culvert_peers_left_out"], u64::from(many) - 1);
     rig.finish();
 }

@@ -3,7 +3,6 @@
 use super::Desk;
 use crate::dpdk::{Port, PortError, PortStats};
 use crate::gateway::plan::{DESCRIPTORS, QueueRow};
-use crate::shared::DropReason;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,9 +26,8 @@ struct Forwarded {
     rx: u64,
     rx_dropped: u64,
     tx: u64,
+    /// What its full TX queues refused, too.
     tx_dropped: u64,
-    /// Of all ports; kept with the first.
-    tx_full: u64,
 }
 
 impl Desk {
@@ -176,7 +174,6 @@ impl Desk {
     }
 
     pub(super) fn fwd_stats(&self) -> Result<Value, String> {
-        let tx_full = self.report.dropped(DropReason::TxFull);
         let mut total = Forwarded::default();
         let mut rows = Vec::new();
         let mut baselines = self.baselines.lock(self.ports.len());
@@ -188,15 +185,11 @@ impl Desk {
                 rx_dropped: now.rx_dropped.saturating_sub(from.rx_dropped),
                 tx: now.tx.saturating_sub(from.tx),
                 tx_dropped: now.tx_dropped.saturating_sub(from.tx_dropped),
-                tx_full: 0,
             };
             total.rx += row.rx;
             total.rx_dropped += row.rx_dropped;
             total.tx += row.tx;
             total.tx_dropped += row.tx_dropped;
-            if id == 0 {
-                total.tx_dropped += tx_full.saturating_sub(from.tx_full);
-            }
             let mut json = row.json();
             (json["port"], json["name"]) = (json!(id), json!(port.name()));
             rows.push(json);
@@ -205,11 +198,10 @@ impl Desk {
     }
 
     pub(super) fn clear_fwd(&self) -> Result<Value, String> {
-        let tx_full = self.report.dropped(DropReason::TxFull);
         let mut baselines = self.baselines.lock(self.ports.len());
         for (id, port) in self.ports.iter().enumerate() {
             if let Some(baseline) = baselines.get_mut(id) {
-                baseline.forwarded = Forwarded { tx_full, ..self.forwarded(id, port)? };
+                baseline.forwarded = self.forwarded(id, port)?;
             }
         }
         Ok(json!({ "cleared": "fwd" }))
@@ -222,8 +214,7 @@ impl Desk {
             rx: sums.rx_packets,
             rx_dropped: device.imissed,
             tx: sums.tx_packets,
-            tx_dropped: device.oerrors,
-            tx_full: 0,
+            tx_dropped: device.oerrors + sums.tx_full,
         })
     }
 
