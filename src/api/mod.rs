@@ -12,6 +12,7 @@ mod secret;
 pub use secret::Secret;
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Bytes of a request, its newline included, at most.
 pub const LONGEST_REQUEST: usize = 4096;
@@ -36,6 +37,14 @@ macro_rules! requests {
     };
     (@ show) => { true };
     (@ change) => { false };
+}
+
+impl Request {
+    /// Whether it may take seconds: it reads and writes files of half a million peers. The gateway does one of these at a time, beside
+    /// the others.
+    pub fn takes_long(&self) -> bool {
+        matches!(self, Self::ConfigDiff { .. } | Self::Reload { .. } | Self::PeersSave { .. })
+    }
 }
 
 requests! {
@@ -163,6 +172,25 @@ requests! {
         peer: String,
         /// As above.
         interface: Option<String>,
+    },
+    /// In what the running gateway differs from its files. They are read by the gateway's rights, so not everybody may ask.
+    change ConfigDiff {
+        /// Another main file, from the root on; or its own.
+        file: Option<PathBuf>,
+    },
+    /// The running peers are written into their files.
+    change PeersSave {
+        /// Another file, from the root on.
+        file: Option<PathBuf>,
+        /// Only of this interface.
+        interface: Option<String>,
+        /// What somebody else has written there since is lost.
+        force: bool,
+    },
+    /// The running gateway becomes what its files say.
+    change Reload {
+        /// Peers that came by a socket stay.
+        keep: bool,
     },
     /// What is logged from now on.
     change SetLog {

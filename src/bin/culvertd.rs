@@ -4,7 +4,8 @@ use clap::Parser;
 use culvert::cli::GatewayArguments;
 use culvert::config::{self, Config, ConfigError, Machine};
 use culvert::gateway::{Gateway, StartError, logs};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,15 +26,27 @@ fn main() -> ExitCode {
 fn run(file: &Path, key_log: Option<&Path>) -> Result<bool, StartError> {
     let config = load(file)?;
     // Caught from here on, so that a signal during the start ends it cleanly.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(StartError::Signals)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::Signals)?;
     let gateway = Gateway::start(&config, key_log)?;
-    let _without_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let _without_systemd = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!("READY");
-    if let Some(signal) = signals.forever().next() {
-        tracing::info!("signal {signal}: draining");
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            tracing::info!("signal {signal}: draining");
+            break;
+        }
+        reload(&gateway);
     }
-    let _without_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _without_systemd = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(gateway.stop())
+}
+
+/// Tells systemd (`Type=notify-reload`) when it begins and when it is over.
+fn reload(gateway: &Gateway) {
+    let now = NotifyState::monotonic_usec_now();
+    let _without_systemd = now.and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
+    gateway.reload();
+    let _without_systemd = sd_notify::notify(&[NotifyState::Ready]);
 }
 
 /// Reads and checks the configuration, and sets the log up by it; warnings are logged.

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a gateway may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// And over what takes long.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -51,7 +54,8 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Value, AskError> {
     let broken = |error| AskError::Broken { path: socket.to_owned(), error };
     let senseless = |why: String| AskError::Answer { path: socket.to_owned(), why };
     let mut stream = UnixStream::connect(socket).map_err(no_gateway)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+    let patience = if request.takes_long() { LONG_PATIENCE } else { PATIENCE };
+    stream.set_read_timeout(Some(patience)).map_err(broken)?;
     let question = serde_json::to_string(request).map_err(|e| senseless(e.to_string()))?;
     stream.write_all(format!("{question}\n").as_bytes()).map_err(broken)?;
     let mut line = String::new();

@@ -39,6 +39,11 @@ fn rest_of_culvertd() -> Roff {
     page.control("SH", ["SIGNALS"]);
     page.control("TP", []).text([bold("SIGTERM"), roman(", "), bold("SIGINT")]);
     page.text([roman("No more packets are taken; those inside are sent; then it ends.")]);
+    page.control("TP", []).text([bold("SIGHUP")]);
+    page.text([roman(
+        "The files are read again, as culvert reload has them read: what differs is logged and done, without touching peers that are alike; what \
+         needs a restart is named; with an error nothing changes. systemd is told, for Type=notify-reload.",
+    )]);
     page.control("SH", ["EXIT STATUS"]).text([roman(
         "0: it was stopped, and every packet was accounted for. 1: some were not. 2: it could not start; the last line on the standard \
          error says what, where and what mends it.",

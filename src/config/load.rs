@@ -166,7 +166,7 @@ fn assemble(
     layers.push(variables::from_variables(&variables, &items, folders, &mut places)?);
 
     let merged = merge(machine, &items, layers, main)?;
-    Typed { merged: &merged, places: &places, items: &items }.config(credentials)
+    Typed { merged: &merged, places: &places, items: &items }.config(main, machine, credentials)
 }
 
 /// Defaults under all, then the layers as they come.

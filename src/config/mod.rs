@@ -17,6 +17,7 @@ pub mod peers_file;
 mod places;
 mod reference;
 mod schema;
+mod settings;
 mod typed;
 mod types;
 mod variables;
@@ -24,6 +25,7 @@ mod variables;
 pub use error::{ConfigError, Place, Warning};
 pub use load::{environment, from_text, load, load_for};
 pub use reference::{KeyReference, SectionReference, reference};
+pub use settings::SettingChange;
 pub use types::{
     Amount, Backend, Config, Control, Cores, Crypto, DEFAULT_MAX_PEERS, Device, HugePages, Idle, Interface, Log,
     LogFormat, MOST_INTERFACES, MOST_PEERS, Machine, Memory, Metrics, Port, Role, Route, list_of,

@@ -5,9 +5,10 @@ use super::layer::{path_of, title, unfit};
 use super::leaf::{Address, EalArgument, FilePath, Leaf, Listen, Set};
 use super::places::Places;
 use super::schema::{self, Core, Mbufs, Mtu, PeerSeries, Peers, Queues, Section, Socket, SocketFolder, UdpPort, Vlan};
-use super::types::{Config, Control, Cores, Crypto, Interface, Log, Memory, Metrics, Port};
+use super::settings::settings;
+use super::types::{Config, Control, Cores, Crypto, Interface, Log, Machine, Memory, Metrics, Port};
 use ::config::{Map, Value, ValueKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One section, or one item of one.
 struct Keys<'a> {
@@ -57,8 +58,16 @@ pub(super) struct Typed<'a> {
 
 impl<'a> Typed<'a> {
     /// The whole.
-    pub(super) fn config(&self, credentials_directory: Option<PathBuf>) -> Result<Config, ConfigError> {
+    pub(super) fn config(
+        &self,
+        file: &Path,
+        machine: &Machine,
+        credentials_directory: Option<PathBuf>,
+    ) -> Result<Config, ConfigError> {
         Ok(Config {
+            file: file.into(),
+            machine: machine.clone(),
+            settings: settings(self.merged, self.items),
             cores: self.cores()?,
             memory: self.memory()?,
             ports: self.ports()?,

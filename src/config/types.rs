@@ -1,6 +1,7 @@
 //! The typed configuration. Every optional key has its default by the time it stands here.
 
 use super::places::Places;
+use super::settings::Settings;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -26,6 +27,11 @@ pub struct Config {
     pub log: Log,
     /// What `$CREDENTIALS_DIRECTORY` was.
     pub credentials_directory: Option<PathBuf>,
+    /// The main file: it is read again for a reload.
+    pub file: PathBuf,
+    /// What it was made for.
+    pub machine: Machine,
+    pub(super) settings: Settings,
     pub(super) places: Places,
 }
 

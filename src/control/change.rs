@@ -26,6 +26,12 @@ impl SecretKey {
         self.0.as_ref().map_or(&[0; 32], |key| key)
     }
 
+    /// Whether both are the same key, in constant time.
+    pub fn same(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.bytes().ct_eq(other.bytes()).into()
+    }
+
     /// All zero: "no key" in UAPI.
     pub fn is_zero(&self) -> bool {
         self.0.is_none()
@@ -76,6 +82,8 @@ pub struct PeerChange {
     pub name: Option<String>,
     /// The line that it began at, 1 the first; 0 where there is none.
     pub line: u32,
+    /// A peers file names it.
+    pub in_file: bool,
 }
 
 /// One prefix to add, or to remove again.

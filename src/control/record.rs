@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ipnet::IpNet;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -55,6 +56,10 @@ pub struct PeerState {
     pub allowed_ips: Vec<IpNet>,
     /// Its name for people.
     pub name: Option<String>,
+    /// The endpoint that it was given last, wherever it has roamed to since. Boxed: most have none.
+    pub configured_endpoint: Option<Box<SocketAddr>>,
+    /// A peers file named it, or was written with it.
+    pub listed: bool,
     /// It was removed: whoever still holds the record leaves it alone.
     pub removed: bool,
 }
@@ -114,6 +119,8 @@ impl Default for PeerState {
             persistent_keepalive: 0,
             allowed_ips: Vec::new(),
             name: None,
+            configured_endpoint: None,
+            listed: false,
             removed: false,
         }
     }

@@ -6,7 +6,9 @@ pub mod logs;
 mod metrics;
 mod plan;
 mod proc;
+mod reload;
 mod report;
+mod save;
 mod sessions;
 mod socket;
 mod tables;
@@ -17,7 +19,8 @@ pub use plan::memory_mib;
 pub use report::Report;
 
 use crate::aead::{Backend, CpuFeatures};
-use crate::config::{self, Config, Interface as InterfaceConfig};
+use crate::config::peers_file::{ParsedPeers, Stamp};
+use crate::config::{self, Config, ConfigError, Interface as InterfaceConfig, Warning};
 use crate::control::change::ChangeSet;
 use crate::control::interface::{ChangeError, Interface, WgDevice, Writer};
 use crate::control::key_log::KeyLog;
@@ -29,6 +32,7 @@ use crate::queue::sync::Arc;
 use desk::{Baselines, Desk};
 use metrics::Numbers;
 use plan::Plan;
+use reload::Reloader;
 use socket::ControlSocket;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,6 +55,7 @@ pub struct Gateway {
     stop: Arc<Stop>,
     threads: Threads,
     report: Arc<Report>,
+    reloader: Arc<Reloader>,
     /// Closed after the threads gave their queues back.
     ports: Arc<Vec<Port>>,
     _eal: Eal,
@@ -77,7 +82,10 @@ impl Gateway {
     fn build(config: &Config, key_log: Option<&Path>, eal: Option<Eal>) -> Result<Self, StartError> {
         let began = Instant::now();
         // All that can be wrong in files is found before anything is touched.
-        let changes = config.interfaces.iter().map(|interface| changes(config, interface)).collect::<Result<_, _>>()?;
+        let read = config.interfaces.iter().map(|interface| Reading::of(config, interface));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
+        read.iter().flat_map(|reading| &reading.warnings).for_each(|warning| tracing::warn!("{warning}"));
+        let (changes, stamps) = read.into_iter().map(|reading| (reading.changes, reading.stamp)).unzip();
         let backend = backend(config)?;
         let plan = Plan::new(config)?;
         let key_log = key_log.map(open_key_log).transpose()?;
@@ -105,7 +113,9 @@ impl Gateway {
             Starter { config, plan: &plan, eal: &eal, tables: &tables, stop: &stop, report: &report, backend };
         let queues = layout.rows(&plan, config);
         let ports = Arc::new(ports);
+        let reloader = Arc::new(Reloader::new(tables.interfaces.clone(), config.clone(), stamps));
         let desk = Desk {
+            reloader: Arc::clone(&reloader),
             report: Arc::clone(&report),
             ports: Arc::clone(&ports),
             shared: Arc::clone(&tables.shared),
@@ -134,7 +144,15 @@ impl Gateway {
         }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
         let Tables { interfaces, writer, .. } = tables;
-        Ok(Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, ports, _eal: eal })
+        Ok(Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, reloader, ports, _eal: eal })
+    }
+
+    /// Makes it what its files say, as `culvert reload` does, and logs what changed or why nothing did. Peers that came by a socket go. May
+    /// block; main thread.
+    pub fn reload(&self) {
+        if let Err(error) = self.reloader.reload_in_turn() {
+            tracing::error!("reload: nothing has changed: {error}");
+        }
     }
 
     /// What it counts.
@@ -150,9 +168,9 @@ impl Gateway {
     /// Takes it down: no more packets are received, those inside are worked off or dropped by name, all is freed.
     /// Returns whether every packet is accounted for and the pool is full again.
     pub fn stop(self) -> bool {
-        let Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, ports, _eal } = self;
+        let Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, reloader, ports, _eal } = self;
         uapi.iter().for_each(UapiServer::shutdown);
-        drop((uapi, socket, metrics));
+        drop((uapi, socket, metrics, reloader));
         stop.drain();
         interfaces.iter().for_each(|interface| interface.clear());
         let deadline = Instant::now() + DRAIN;
@@ -176,22 +194,29 @@ fn open_key_log(path: &Path) -> Result<KeyLog, StartError> {
     Ok(log)
 }
 
-/// The private key, the port and the peers of an interface, as one change.
-fn changes(config: &Config, interface: &InterfaceConfig) -> Result<ChangeSet, StartError> {
-    let key = config.private_key(interface)?;
-    let mut changes = match &interface.peers_file {
-        Some(file) => {
-            let parsed = config::peers_file::load(file)?;
-            parsed.warnings.iter().for_each(|w| tracing::warn!("{w}"));
-            parsed.changes
+/// What the files of an interface say.
+#[derive(Debug)]
+struct Reading {
+    /// The private key, the port and the peers, as one change.
+    changes: ChangeSet,
+    warnings: Vec<Warning>,
+    /// The peers file as it was read.
+    stamp: Option<Stamp>,
+}
+
+impl Reading {
+    fn of(config: &Config, interface: &InterfaceConfig) -> Result<Self, ConfigError> {
+        let key = config.private_key(interface)?;
+        let ParsedPeers { mut changes, warnings, stamp } = match &interface.peers_file {
+            Some(file) => config::peers_file::load(file)?,
+            None => ParsedPeers::default(),
+        };
+        changes.private_key = Some(key);
+        if changes.listen_port.is_none() {
+            changes.listen_port = interface.listen_ports.first().copied();
         }
-        None => ChangeSet::default(),
-    };
-    changes.private_key = Some(key);
-    if changes.listen_port.is_none() {
-        changes.listen_port = interface.listen_ports.first().copied();
+        Ok(Self { changes, warnings, stamp })
     }
-    Ok(changes)
 }
 
 /// Gives each interface its key and its peers.

@@ -7,6 +7,7 @@ use crate::api::{LONGEST_REQUEST, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -59,7 +60,7 @@ impl ControlSocket {
         let listener = listener.map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
         let group = std::fs::symlink_metadata(path).ok().map(|there| there.gid());
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, desk) = (Arc::new(AtomicBool::new(false)), Arc::new(desk));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("socket".into())
@@ -87,6 +88,16 @@ fn inode(path: &Path) -> Option<u64> {
     std::fs::symlink_metadata(path).ok().map(|m| m.ino())
 }
 
+/// What becomes of a caller.
+enum Next {
+    /// It waits for more.
+    Stay,
+    /// It is done with.
+    Go,
+    /// It asks for what takes long.
+    Errand(Request),
+}
+
 /// One that has connected.
 struct Caller {
     stream: UnixStream,
@@ -98,8 +109,9 @@ struct Caller {
     deadline: Instant,
 }
 
-fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &Desk) {
+fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &Arc<Desk>) {
     let mut callers = VecDeque::with_capacity(MOST_CALLERS);
+    let mut errand: Option<JoinHandle<()>> = None;
     // Relaxed: as above.
     while !stop.load(Ordering::Relaxed) {
         wait(listener, &callers);
@@ -119,12 +131,26 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &
                 std::thread::sleep(PAUSE);
             }
         }
-        callers.retain_mut(|caller| {
-            caller.go_on(desk).unwrap_or_else(|error| {
-                tracing::debug!("control socket: {error}");
-                false
-            })
-        });
+        for _ in 0..callers.len() {
+            let Some(mut caller) = callers.pop_front() else { break };
+            match caller.go_on(desk) {
+                Ok(Next::Stay) => callers.push_back(caller),
+                Ok(Next::Go) => {}
+                Ok(Next::Errand(request)) if errand.as_ref().is_none_or(JoinHandle::is_finished) => {
+                    errand = caller.send_on_errand(request, desk);
+                }
+                Ok(Next::Errand(_)) => {
+                    let busy = "another reload or save is under way: ask again after it";
+                    caller.begin_answer(Err(busy.to_owned()));
+                    callers.push_back(caller);
+                }
+                Err(error) => tracing::debug!("control socket: {error}"),
+            }
+        }
+    }
+    // It holds the desk, which has to go before the ports do.
+    if let Some(errand) = errand {
+        let _panicked = errand.join();
     }
 }
 
@@ -149,30 +175,53 @@ impl Caller {
         Ok(Self { stream, request, answer: None, may_change, deadline: Instant::now() + PATIENCE })
     }
 
-    /// Goes on with it as far as it can without waiting. Whether it stays: what drips holds its place for no longer than [`PATIENCE`] in
+    /// Goes on with it as far as it can without waiting. What drips holds its place for no longer than [`PATIENCE`] in
     /// all while it asks, and no longer than that without reading on while it is answered.
-    fn go_on(&mut self, desk: &Desk) -> std::io::Result<bool> {
+    fn go_on(&mut self, desk: &Desk) -> std::io::Result<Next> {
+        let waits = |deadline| if Instant::now() < deadline { Next::Stay } else { Next::Go };
         if self.answer.is_none() {
             if !self.hear()? {
-                return Ok(Instant::now() < self.deadline);
+                return Ok(waits(self.deadline));
             }
-            self.answer = Some((self.reply(desk), 0));
-            self.deadline = Instant::now() + PATIENCE;
+            match self.request() {
+                Ok(request) if request.takes_long() => return Ok(Next::Errand(request)),
+                request => self.begin_answer(request.and_then(|request| desk.answer(&request))),
+            }
         }
-        let Some((answer, sent)) = &mut self.answer else { return Ok(false) };
+        let Some((answer, sent)) = &mut self.answer else { return Ok(Next::Go) };
         while let Some(rest) = answer.get(*sent..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest) {
-                Ok(0) => return Ok(false),
+                Ok(0) => return Ok(Next::Go),
                 Ok(n) => {
                     *sent += n;
                     self.deadline = Instant::now() + PATIENCE;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Instant::now() < self.deadline),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(waits(self.deadline)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(false)
+        Ok(Next::Go)
+    }
+
+    fn begin_answer(&mut self, answer: Result<Value, String>) {
+        self.answer = Some((line_of(answer), 0));
+        self.deadline = Instant::now() + PATIENCE;
+    }
+
+    /// Does it on a thread of its own, which answers and ends. `None`: there is none to be had.
+    fn send_on_errand(mut self, request: Request, desk: &Arc<Desk>) -> Option<JoinHandle<()>> {
+        let desk = Arc::clone(desk);
+        let run = move || {
+            let answer = line_of(desk.answer(&request));
+            let sent = self.stream.set_nonblocking(false).and_then(|()| {
+                self.stream.set_write_timeout(Some(PATIENCE))?;
+                self.stream.write_all(&answer)
+            });
+            let _gone = sent.inspect_err(|error| tracing::debug!("control socket: {error}"));
+        };
+        let thread = std::thread::Builder::new().name("errand".into()).spawn(run);
+        thread.inspect_err(|error| tracing::warn!("control socket: no thread for a request: {error}")).ok()
     }
 
     /// Takes what is there. Whether the request is whole, or too long.
@@ -197,9 +246,9 @@ impl Caller {
         Ok(true)
     }
 
-    fn reply(&self, desk: &Desk) -> Vec<u8> {
-        let asked = serde_json::from_slice::<Request>(&self.request);
-        let answer = match asked {
+    /// What it asks, if that is anything and it may.
+    fn request(&self) -> Result<Request, String> {
+        match serde_json::from_slice::<Request>(&self.request) {
             _ if self.request.len() >= LONGEST_REQUEST => Err(format!("a request has {LONGEST_REQUEST} bytes at most")),
             Err(error) => Err(format!("unknown request: {error}")),
             Ok(request) if !self.may_change && !request.only_shows() => {
@@ -210,10 +259,13 @@ impl Caller {
                 if !request.only_shows() {
                     tracing::info!("control socket: {request:?}");
                 }
-                desk.answer(&request)
+                Ok(request)
             }
-        };
-        let answer = answer.unwrap_or_else(|why| serde_json::json!({ "error": why }));
-        format!("{answer}\n").into_bytes()
+        }
     }
+}
+
+fn line_of(answer: Result<Value, String>) -> Vec<u8> {
+    let answer = answer.unwrap_or_else(|why| json!({ "error": why }));
+    format!("{answer}\n").into_bytes()
 }

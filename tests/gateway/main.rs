@@ -25,6 +25,7 @@ mod clock;
 mod control_socket;
 mod cookies;
 mod crafted;
+mod differences;
 mod errors;
 mod fairness;
 mod floods;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Runs `change` while client 2 streams; that has to lose nothing, and to need no new handshake.
-fn undisturbed(bench: &Bench, change: impl FnOnce()) {
+pub(crate) fn undisturbed(bench: &Bench, change: impl FnOnce()) {
     let two = bench.client(2);
     pings(two.namespace(), HOST_V6);
     let handshake = bench.shown("latest-handshakes", two);
@@ -22,7 +22,7 @@ fn undisturbed(bench: &Bench, change: impl FnOnce()) {
 }
 
 /// `wg COMMAND GATEWAY FILE` with these sections.
-fn conf(bench: &Bench, command: &str, sections: &[Peer]) {
+pub(crate) fn conf(bench: &Bench, command: &str, sections: &[Peer]) {
     let text: String = sections.iter().map(ToString::to_string).collect();
     let text = format!("[Interface]\nPrivateKey = {}\nListenPort = 51820\n{text}", bench.lab.gateway_keys().private);
     let file = bench.lab.write("control.conf", &text).unwrap();

@@ -32,6 +32,7 @@ mod packets;
 mod pass;
 mod reference;
 mod refusals;
+mod reload;
 mod restart;
 mod roam;
 mod tools;

@@ -141,3 +141,42 @@ fn keys_are_gone_from_memory() {
     assert_eq!(left, [], "after the peer's removal, and our key's");
     bench.finish();
 }
+
+/// By `peer add`, `peers save` and `reload`: the text of a preshared key is wiped at once, and the key with its peer.
+#[test]
+fn a_preshared_key_of_the_control_socket_is_gone_from_memory() {
+    let (private, psk) = (random(), random());
+    let public = to_base64(Identity::new(&private).public_key());
+    let text = to_base64(&psk);
+    let bench = bench_with(1, |_| Options::default());
+    let file = bench.lab.write("psk", &text).unwrap();
+    let culvert = |words: &[&str]| bench.gateway.culvert(words).unwrap();
+    let file = file.to_string_lossy();
+    // The last 32 characters of the text: of these the second half is looked for.
+    let keys = [psk, *text.trim_end_matches('=').as_bytes().last_chunk().unwrap()];
+    let search = || hits(bench.gateway.id(), &keys);
+    let text_goes = |what: &str| {
+        let deadline = Instant::now() + WIPED;
+        while let [_, text] = search()
+            && !text.is_empty()
+        {
+            assert!(Instant::now() < deadline, "the text after {what}: {text:?}");
+        }
+    };
+    culvert(&["peer", "add", &public, "name", "kept", "allowed-ips", "10.9.0.77/32", "preshared-key-file", &file]);
+    let [key, _] = search();
+    assert!(!key.is_empty(), "what is in use is found: the search can find");
+    text_goes("peer add");
+    culvert(&["peers", "save"]);
+    text_goes("peers save");
+    culvert(&["reload"]);
+    text_goes("reload");
+    culvert(&["peer", "remove", "kept"]);
+    let deadline = Instant::now() + WIPED;
+    while let [key, _] = search()
+        && !key.is_empty()
+    {
+        assert!(Instant::now() < deadline, "after the peer's removal: {key:?}");
+    }
+    bench.finish();
+}

@@ -6,6 +6,7 @@ use crate::rig::{HOST, Options, Rig, Source, lan_frame};
 use culvert::config::keys::to_base64;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 pub fn culvert(rig: &Rig, line: &str) -> Output {
@@ -84,6 +85,17 @@ fn answers_have_the_keys_that_the_reference_names() {
             }
             "peer set PEER" => "peer set new allowed-ips +10.77.0.0/16".to_owned(),
             "peer remove PEER" => "peer remove new".to_owned(),
+            "config diff" | "reload" => {
+                // A new peer whose preshared key everybody may read, and more room.
+                let (file, main) = (rig.folder.path().join("wg0.conf"), rig.folder.path().join("culvert.toml"));
+                let psk = to_base64(&[7; 32]);
+                let peer = format!("[Peer]\nPublicKey = {}\nPresharedKey = {psk}\n", to_base64(&[6; 32]));
+                std::fs::write(&file, peer).unwrap();
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+                let config = std::fs::read_to_string(&main).unwrap().replace("max_peers = 256", "max_peers = 257");
+                std::fs::write(&main, config).unwrap();
+                line
+            }
             _ => line,
         };
         let line = line.replace("PEER", &format!("{key} detail")).replace("ADDRESS", &client.inner());

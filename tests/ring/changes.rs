@@ -66,8 +66,8 @@ fn a_peer_is_added_changed_and_removed_while_another_talks() {
                 })
             );
             assert_eq!(added["moved"], json!([]));
-            let changed = run("peer set desk allowed-ips +10.51.0.0/16 keepalive off name tower");
-            assert_eq!(changed["change"]["allowed_ips"], json!(["10.50.0.0/16", "fd00:50::/32", "10.51.0.0/16"]));
+            let changed = run("peer set desk allowed-ips -fd00:50::/32,+10.51.0.0/16 keepalive off name tower");
+            assert_eq!(changed["change"]["allowed_ips"], json!(["10.50.0.0/16", "10.51.0.0/16"]));
             assert_eq!(changed["change"]["persistent_keepalive"], "off");
             assert_eq!(changed["change"]["endpoint"], "192.0.2.77:51820", "not named: as it was");
             assert_eq!(changed["change"]["preshared_key"], true);

@@ -30,6 +30,8 @@ mod handshakes;
 mod metrics;
 mod order;
 mod promtool;
+mod reload;
+mod saves;
 mod sockets;
 mod starts;
 

@@ -125,6 +125,8 @@ per_peer_max = 2
 "#
     );
     let machine = Machine { cores: vec![first, second] };
+    // A reload reads it again.
+    std::fs::write(folder.join("culvert.toml"), &text).unwrap();
     let config = config::from_text(&text, &folder.join("culvert.toml"), std::iter::empty(), &machine).unwrap();
     config.check(&machine).unwrap();
     config

@@ -6,6 +6,7 @@ mod health;
 mod machine;
 mod peers;
 mod ports;
+mod reload;
 
 use super::front::{Failure, Settings};
 use super::parse::{Given, Grammar};
@@ -95,8 +96,15 @@ impl Section {
 }
 
 /// All commands, by section.
-pub(super) static COMMANDS: &[&[Command]] =
-    &[ports::COMMANDS, peers::COMMANDS, changes::COMMANDS, health::COMMANDS, machine::COMMANDS, control::COMMANDS];
+pub(super) static COMMANDS: &[&[Command]] = &[
+    ports::COMMANDS,
+    peers::COMMANDS,
+    changes::COMMANDS,
+    health::COMMANDS,
+    machine::COMMANDS,
+    reload::COMMANDS,
+    control::COMMANDS,
+];
 
 /// The table, ready to parse.
 pub(super) fn grammar() -> &'static Grammar {

@@ -1,11 +1,17 @@
 //! A peers file: `wg setconf` syntax, as wg(8) has it, and what people put into such files besides.
 
 mod line;
+mod save;
+#[cfg(test)]
+mod save_tests;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use line::{is_name, read_allowed_ip, read_endpoint};
+pub use save::{replace, rewrite};
+pub use stamp::Stamp;
 pub use write::to_text;
 
 use super::error::{ConfigError, Place, Warning, io_words, quoted};
@@ -30,6 +36,8 @@ pub struct ParsedPeers {
     pub changes: ChangeSet,
     /// What was read differently from what may have been meant.
     pub warnings: Vec<Warning>,
+    /// The file as it was, if it is one.
+    pub stamp: Option<Stamp>,
 }
 
 /// Reads and parses a peers file. Control thread; blocks on the file.
@@ -39,11 +47,12 @@ pub struct ParsedPeers {
 pub fn load(path: &Path) -> Result<ParsedPeers, ConfigError> {
     let refuse = |what: String, mend: &str| Err(ConfigError::new(Place::File(path.into()), "", what, mend));
     let read = || {
-        let mode = std::fs::metadata(path)?.permissions().mode();
+        // Before it is read: what is written meanwhile is a change.
+        let there = std::fs::metadata(path)?;
         // It may hold preshared keys.
-        Ok((mode, Zeroizing::new(std::fs::read(path)?)))
+        Ok((there, Zeroizing::new(std::fs::read(path)?)))
     };
-    let (mode, bytes) = match read() {
+    let (there, bytes) = match read() {
         Ok(read) => read,
         Err(error) => {
             let error: std::io::Error = error;
@@ -58,6 +67,8 @@ pub fn load(path: &Path) -> Result<ParsedPeers, ConfigError> {
         return refuse("this is not UTF-8".into(), "Save the file as UTF-8");
     };
     let mut parsed = parse(text, &path.to_string_lossy())?;
+    parsed.stamp = Some(Stamp::of(&there));
+    let mode = there.permissions().mode();
     let changes = &parsed.changes;
     let mut preshared = changes.peers.iter().filter_map(|peer| peer.preshared_key.as_ref());
     let secret = changes.private_key.is_some() || preshared.any(|key| !key.is_zero());
@@ -249,6 +260,7 @@ impl Parser {
                 replace_allowed_ips: true,
                 name: above.map(|(name, _)| name),
                 line: self.number,
+                in_file: true,
                 ..PeerChange::default()
             });
         } else if name.eq_ignore_ascii_case("interface") {
@@ -383,7 +395,7 @@ impl Parser {
             let place = Place::File(self.source.clone());
             self.warnings.push(Warning::new(place, "", what, ""));
         }
-        let parsed = ParsedPeers { changes: self.changes, warnings: self.warnings };
+        let parsed = ParsedPeers { changes: self.changes, warnings: self.warnings, stamp: None };
         Ok(QuickFile { parsed, ..self.quick.unwrap_or_default() })
     }
 

@@ -14,14 +14,14 @@ pub fn to_text(peers: &[PeerChange]) -> Zeroizing<String> {
 }
 
 /// Enough for a peer, so that no copy of its keys is left behind by growing.
-fn room(peer: &PeerChange) -> usize {
+pub(super) fn room(peer: &PeerChange) -> usize {
     // All lines with the longest values: an IPv6 endpoint, a keepalive of five digits.
     const FIXED: usize = 288;
     const PREFIX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128, ".len();
     FIXED + PREFIX * peer.allowed_ips.len() + peer.name.as_ref().map_or(0, String::len)
 }
 
-fn write_peer(text: &mut String, peer: &PeerChange) -> fmt::Result {
+pub(super) fn write_peer(text: &mut String, peer: &PeerChange) -> fmt::Result {
     writeln!(text, "[Peer]")?;
     if let Some(name) = &peer.name {
         writeln!(text, "# friendly_name = {name}")?;

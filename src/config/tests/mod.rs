@@ -2,6 +2,7 @@
 
 mod check;
 mod refusals;
+mod settings;
 
 use super::*;
 use ipnet::IpNet;

@@ -2,10 +2,13 @@
 
 mod check;
 mod device;
+mod difference;
+mod snapshot;
 mod writer;
 
 pub use check::{ChangeError, MOST_MOVED, Moved};
 pub use device::WgDevice;
+pub use difference::{Becomes, Difference, PeerDifference};
 pub use writer::Writer;
 
 use super::change::{ChangeSet, PeerChange, SecretKey};
@@ -170,11 +173,7 @@ impl<A: PacketPool> Interface<A> {
     /// A new identity (PROTOCOL A5, last line): the peer with our own key goes, products are made anew, sessions seal no more.
     /// Returns whether that peer was there.
     fn set_private_key(&self, handles: &mut Handles<A>, reader: &mut Reader, key: SecretKey) -> bool {
-        let same = self.settings().private_key.as_ref().is_some_and(|old| {
-            use subtle::ConstantTimeEq;
-            old.bytes().ct_eq(key.bytes()).into()
-        });
-        if same {
+        if self.settings().private_key.as_ref().is_some_and(|old| old.same(&key)) {
             return false;
         }
         let mut removed = false;
@@ -265,7 +264,9 @@ impl<A: PacketPool> Interface<A> {
         if let Some(name) = &change.name {
             state.name = (!name.is_empty()).then(|| name.clone());
         }
+        state.listed |= change.in_file;
         if let Some(remote) = change.endpoint {
+            state.configured_endpoint = Some(Box::new(remote));
             flow.set_endpoint(Some(&Endpoint::configured(remote)));
         }
     }

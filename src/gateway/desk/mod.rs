@@ -7,6 +7,7 @@ mod ports;
 mod system;
 
 use super::plan::QueueRow;
+use super::reload::Reloader;
 use super::{Report, logs};
 use crate::aead::Backend;
 use crate::api::Request;
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     pub(super) backend: Backend,
     pub(super) eal: Eal,
     pub(super) baselines: Baselines,
+    pub(super) reloader: Arc<Reloader>,
 }
 
 impl Desk {
@@ -77,6 +79,11 @@ impl Desk {
             }
             Request::PeerSet { peer, interface, settings } => self.peer_set(peer, interface.as_deref(), settings)?,
             Request::PeerRemove { peer, interface } => self.peer_remove(peer, interface.as_deref())?,
+            Request::ConfigDiff { file } => self.reloader.difference(file.as_deref())?,
+            Request::PeersSave { file, interface, force } => {
+                self.reloader.save(file.as_deref(), interface.as_deref(), *force)?
+            }
+            Request::Reload { keep } => self.reloader.reload(*keep)?,
             Request::SetLog { level } => {
                 logs::set(level)?;
                 json!({ "log": level })

@@ -3,9 +3,10 @@
 
 use super::config::fit_for_people;
 use culvert::config::keys::to_base64;
-use culvert::config::peers_file::parse;
+use culvert::config::peers_file::{parse, rewrite};
 use culvert::config::{ConfigError, Place};
 use culvert::control::change::ChangeSet;
+use std::collections::HashSet;
 use std::fmt::Write;
 
 pub(crate) fn run(data: &[u8]) {
@@ -22,8 +23,27 @@ pub(crate) fn run(data: &[u8]) {
             let again = parse(&written, "wg0.conf").unwrap_or_else(|error| panic!("{error}\n{written}"));
             assert_eq!(self::written(&again.changes), written);
             assert!(parsed.changes.replace_peers && again.changes.replace_peers);
+            saved(text, parsed.changes);
         }
     }
+}
+
+/// What the file comes to, written back into it, is what is read from it then.
+fn saved(text: &str, mut changes: ChangeSet) {
+    let (mut keys, mut prefixes) = (HashSet::new(), HashSet::new());
+    changes.peers.reverse();
+    changes.peers.retain(|peer| keys.insert(peer.public_key));
+    for peer in &mut changes.peers {
+        peer.allowed_ips.retain(|allowed| prefixes.insert(allowed.prefix));
+    }
+    let saved = rewrite(text, &changes.peers);
+    let mut loaded = parse(&saved, "wg0.conf").unwrap_or_else(|error| panic!("{error}\n{}", *saved)).changes;
+    for peers in [&mut changes.peers, &mut loaded.peers] {
+        peers.sort_by_key(|peer| peer.public_key);
+        peers.iter_mut().for_each(|peer| peer.allowed_ips.sort_by_key(|allowed| allowed.prefix));
+    }
+    let alone = |peers| written(&ChangeSet { peers, ..ChangeSet::default() });
+    assert_eq!(alone(loaded.peers), alone(changes.peers), "{}", *saved);
 }
 
 fn refused(error: &ConfigError, text: &str) {
