@@ -1,8 +1,26 @@
 //! Devices come and go: attached by name, found by name, closed and removed.
 
 use super::port_info::raw_info;
-use super::{Device, Errno, PortFailure, eal_log};
+use super::{Device, Eal, Errno, PortFailure, eal_log};
+use core::ffi::{CStr, c_char};
 use std::ffi::CString;
+
+/// The devices that the EAL has made ports of, by the ports' numbers: those that its arguments name.
+pub fn probed_devices(_eal: &Eal) -> Vec<Device> {
+    let ports = 0..u16::try_from(dpdk_sys::RTE_MAX_ETHPORTS).unwrap_or(u16::MAX);
+    // SAFETY: takes any number.
+    let is_there = |port: &u16| unsafe { dpdk_sys::rte_eth_dev_is_valid_port(*port) } == 1;
+    ports.filter(is_there).filter_map(name_of).map(|name| Device::of_port(&name)).collect()
+}
+
+fn name_of(port: u16) -> Option<String> {
+    let mut name: [c_char; dpdk_sys::RTE_ETH_NAME_MAX_LEN as usize] = [0; _];
+    // SAFETY: takes any number; `name` has the room that the function asks for.
+    let result = unsafe { dpdk_sys::rte_eth_dev_get_name_by_port(port, name.as_mut_ptr()) };
+    // SAFETY: a C string: it was zeroed, and DPDK ends what it writes.
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+    (result == 0).then(|| name.to_string_lossy().into_owned())
+}
 
 /// Attaches a device (`rte_dev_probe`): its bus finds the driver.
 pub(super) fn probe(device: &Device) -> Result<(), PortFailure> {

@@ -70,6 +70,14 @@ impl Device {
         matches!(self, Self::Vdev { .. })
     }
 
+    /// The device behind a port of this name, whose arguments are the EAL's business.
+    pub(super) fn of_port(name: &str) -> Self {
+        match PciAddress::parse(name) {
+            Some(address) => Self::Pci { address, args: String::new() },
+            None => Self::Vdev { name: name.to_owned(), args: String::new() },
+        }
+    }
+
     /// The name of the port that DPDK makes of it.
     pub(super) fn name(&self) -> String {
         match self {

@@ -89,8 +89,6 @@ impl Eal {
     /// # Errors
     /// [`EalError`]; after [`EalError::Init`] DPDK cannot be tried again in this process.
     pub fn init(options: &EalOptions) -> Result<Self, EalError> {
-        static STARTED: AtomicBool = AtomicBool::new(false);
-
         let args = options.args()?;
         let mask = sched_getaffinity(None).map_err(EalError::CpuMask)?;
         let core = options.core();
@@ -98,6 +96,26 @@ impl Eal {
             let usable = (0..CpuSet::MAX_CPU).filter(|&core| mask.is_set(core)).collect();
             return Err(EalError::Core { core, usable });
         }
+        let eal = Self::start(args);
+        // rte_eal_init leaves its caller on one core, and threads started later would inherit that.
+        if let Err(error) = sched_setaffinity(None, &mask) {
+            tracing::warn!("the CPU mask of the main thread could not be restored: {error}");
+        }
+        eal
+    }
+
+    /// Starts DPDK on the calling thread with arguments as people write them for DPDK's own programs (`-l 0-1 --vdev=net_null0`, without a
+    /// program's name). As in those, the thread stays on the cores of its lcore, and PCI devices are probed unless the arguments say no.
+    ///
+    /// # Errors
+    /// [`EalError`], as [`Eal::init`].
+    pub fn init_with(args: impl IntoIterator<Item = String>) -> Result<Self, EalError> {
+        Self::start(core::iter::once("culvert".to_owned()).chain(args).collect())
+    }
+
+    fn start(args: Vec<String>) -> Result<Self, EalError> {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+
         let argv = args.iter().map(|arg| CString::new(arg.as_str()).map_err(|_| EalError::Argument(arg.clone())));
         let argv: Vec<CString> = argv.collect::<Result<_, _>>()?;
         // Relaxed: only who comes first matters; the flag guards no memory.
@@ -107,12 +125,7 @@ impl Eal {
 
         eal_log::install();
         let mark = eal_log::mark();
-        let result = rte_eal_init(&argv);
-        // rte_eal_init leaves its caller on one core, and threads started later would inherit that.
-        if let Err(error) = sched_setaffinity(None, &mask) {
-            tracing::warn!("the CPU mask of the main thread could not be restored: {error}");
-        }
-        if let Err(errno) = result {
+        if let Err(errno) = rte_eal_init(&argv) {
             return Err(EalError::Init { errno, args, log: eal_log::since(mark) });
         }
         let main = thread::current().id();

@@ -14,6 +14,38 @@ impl fmt::Display for LcoreId {
     }
 }
 
+/// An lcore that the EAL was started with (`-l`, `--lcores`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lcore {
+    /// Its number.
+    pub id: LcoreId,
+    /// The cores that its thread may run on.
+    pub cpus: Vec<usize>,
+    /// Their NUMA node.
+    pub socket: u32,
+    /// Whether it is the thread that started the EAL.
+    pub is_main: bool,
+}
+
+/// The lcores that the EAL was started with, by number.
+pub fn lcores(_eal: &Eal) -> Vec<Lcore> {
+    // SAFETY: reads the configuration of the EAL, which runs.
+    let main = unsafe { dpdk_sys::rte_get_main_lcore() };
+    // SAFETY: takes any number.
+    let enabled = (0..dpdk_sys::RTE_MAX_LCORE).filter(|&id| unsafe { dpdk_sys::rte_lcore_is_enabled(id) } == 1);
+    let lcore = |id| {
+        // SAFETY: an lcore of the EAL, which runs.
+        let set = unsafe { dpdk_sys::rte_lcore_cpuset(id) };
+        let words = set.__bits.iter().enumerate();
+        let cpus =
+            words.flat_map(|(at, &word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit));
+        // SAFETY: as above.
+        let socket = unsafe { dpdk_sys::rte_lcore_to_socket_id(id) };
+        Lcore { id: LcoreId(id), cpus: cpus.collect(), socket, is_main: id == main }
+    };
+    enabled.map(lcore).collect()
+}
+
 /// The thread could not be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LcoreError {

@@ -31,6 +31,7 @@ mod tsc;
 mod tx_queue;
 mod version;
 
+pub use attach::probed_devices;
 pub use device::{Device, DeviceError, PciAddress};
 pub use eal::{Eal, EalError};
 pub use eal_options::{EalOptions, HugePages, free_huge_pages_mib};
@@ -38,7 +39,7 @@ pub use errno::Errno;
 pub use fragments::{FragmentTable, FragmentTableError};
 #[cfg(target_arch = "x86_64")]
 pub use ipsec_mb::{CIPHER_BURST, CipherDirection, CipherLibrary, CipherMessage};
-pub use lcore::{LcoreError, LcoreGuard, LcoreId, register_thread};
+pub use lcore::{Lcore, LcoreError, LcoreGuard, LcoreId, lcores, register_thread};
 pub use mbuf::Mbuf;
 pub use mbuf_priv::{HEADROOM, PRIVATE_SIZE};
 pub use memory_wire::{FarEnd, FarRx, FarTx, MemoryWire};

@@ -49,7 +49,7 @@ impl RxQueue {
     }
 
     /// Gives back what is waiting, `most` packets or so at most.
-    pub(super) fn discard(&mut self, most: u32) {
+    pub(crate) fn discard(&mut self, most: u32) {
         let mut burst = Burst::new();
         for _ in 0..most.div_ceil(BURST_U32) {
             if self.rx_burst(&mut burst) == 0 {
@@ -72,8 +72,13 @@ impl RxBurst for RxQueue {
     /// `rte_eth_rx_burst`, once. Every packet gets fresh notes: its port, and what the NIC found of its checksums.
     #[inline]
     fn rx_burst(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        self.rx_burst_of(burst, BURST)
+    }
+
+    #[inline]
+    fn rx_burst_of(&mut self, burst: &mut Burst<Mbuf>, most: usize) -> usize {
         let mut mbufs = [ptr::null_mut::<rte_mbuf>(); BURST];
-        let room = u16::try_from(burst.remaining_capacity()).unwrap_or(0);
+        let room = u16::try_from(burst.remaining_capacity().min(most)).unwrap_or(0);
         let port = self.port.id().0;
         // SAFETY: the port is started and this the only handle of the queue (invariants), borrowed mutably; `mbufs` has
         // room for `room` pointers, as a burst has no more places.

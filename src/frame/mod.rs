@@ -65,6 +65,11 @@ pub trait RxBurst: Send {
     type Packet: Packet;
     /// Fills the free places of `burst`; returns how many packets came.
     fn rx_burst(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
+    /// The same, for `most` packets at most, where the queue can tell how many it yields; others fill the burst.
+    fn rx_burst_of(&mut self, burst: &mut Burst<Self::Packet>, most: usize) -> usize {
+        let _ = most;
+        self.rx_burst(burst)
+    }
 }
 
 /// One TX queue of a port, owned by one core.
