@@ -42,6 +42,9 @@ pub mod config;
 #[cfg(not(loom))]
 pub mod api;
 
+#[cfg(all(not(loom), feature = "dpdk"))]
+pub mod fwd;
+
 #[cfg(not(loom))]
 pub mod cli;
 

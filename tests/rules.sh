@@ -61,11 +61,11 @@ datapath: wire frame queue aead noise session route peer shared
 control: wire frame queue aead noise session route peer shared
 dpdk: wire frame queue
 config: wire control
-fwd: wire frame queue dpdk shared
 api:
-cli: config api doctor
+cli: config api doctor fwd
 metrics: shared
 doctor: aead control dpdk config gateway
+fwd: api wire frame queue aead noise session peer dpdk gateway
 gateway: api wire frame queue aead noise session route peer shared datapath control dpdk config metrics
 RULES
 

@@ -7,8 +7,10 @@
 //!
 //! An answer is one object. `{"error": "…"}` is the answer to what cannot be done.
 
+mod lab;
 mod secret;
 
+pub use lab::{LabRequest, PortAction};
 pub use secret::Secret;
 
 use serde::{Deserialize, Serialize};

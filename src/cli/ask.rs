@@ -1,11 +1,45 @@
 //! One question to a running gateway.
 
-use crate::api::Request;
+use super::front::Settings;
+use crate::api::{LabRequest, Request};
 use serde_json::Value;
+use std::fmt;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Who answers in this process: a lab.
+pub(super) trait Lab: fmt::Debug {
+    /// What a gateway answers too.
+    fn answer(&mut self, request: &Request) -> Result<Value, String>;
+    /// What only a lab does.
+    fn order(&mut self, request: &LabRequest) -> Result<Value, String>;
+}
+
+/// Asks whom the settings name: the lab of this process, or the gateway behind the socket.
+///
+/// # Errors
+/// [`AskError`].
+pub(super) fn ask_desk(settings: &Settings, request: &Request) -> Result<Value, AskError> {
+    match &settings.lab {
+        Some(lab) => lab.borrow_mut().answer(request).map_err(AskError::Refused),
+        None => ask(&settings.socket, request),
+    }
+}
+
+/// Orders something of the lab.
+///
+/// # Errors
+/// [`AskError::Refused`], also where there is none.
+pub(super) fn order(settings: &Settings, request: &LabRequest) -> Result<Value, AskError> {
+    let none = "this is for `culvert pmd`, which forwards without a gateway; a gateway has its ports from its configuration, and forwards as \
+                long as it runs";
+    match &settings.lab {
+        Some(lab) => lab.borrow_mut().order(request).map_err(AskError::Refused),
+        None => Err(AskError::Refused(none.to_owned())),
+    }
+}
 
 /// How long a gateway may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Completion: what may stand in place of a word that is half typed. Names of ports, interfaces and peers come from the gateway.
 
-use super::ask::ask;
+use super::ask::ask_desk;
 use super::flags::FLAGS;
 use super::front::{Failure, Settings};
 use super::line::Filter;
@@ -58,7 +58,7 @@ impl Candidate {
 /// Words for an argument; none where anything may stand, or where no gateway says.
 fn values(kind: Kind, begun: &str, settings: &Settings) -> Vec<Candidate> {
     let from = |request: Request, list: &str, word: &str, about: &str| -> Vec<Candidate> {
-        let Ok(answer) = ask(&settings.socket, &request) else { return Vec::new() };
+        let Ok(answer) = ask_desk(settings, &request) else { return Vec::new() };
         let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
         let rows = answer.get(list).and_then(Value::as_array).into_iter().flatten();
         rows.filter_map(|row| Some(Candidate { word: text(row, word)?, about: text(row, about).unwrap_or_default() }))

@@ -54,10 +54,13 @@ pub(super) fn reference() -> String {
         let _ = writeln!(text, "\n## {}\n\n{}.", section.name(), section.about());
         for command in of(section) {
             let _ = writeln!(text, "\n### `{}`\n{}", command.usage, sentence(command));
-            if let Action::Ask(_, answer) | Action::Send(_, answer) = command.action {
-                let keys: Vec<String> = answer.keys().into_iter().map(|key| format!("`{key}`")).collect();
-                let _ = writeln!(text, "\nKeys: {}.", keys.join(", "));
-            }
+            let (place, answer) = match command.action {
+                Action::Ask(_, answer) | Action::Send(_, answer) => ("Keys", answer),
+                Action::Order(_, answer) => ("Keys, in `culvert pmd`", answer),
+                Action::Local(_) => continue,
+            };
+            let keys: Vec<String> = answer.keys().into_iter().map(|key| format!("`{key}`")).collect();
+            let _ = writeln!(text, "\n{place}: {}.", keys.join(", "));
         }
     }
     text

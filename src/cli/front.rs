@@ -1,16 +1,18 @@
 //! What all front ends share: one line in, its output and outcome out.
 
-use super::ask::{AskError, ask};
+use super::ask::{AskError, Lab, ask_desk, order};
 use super::complete::next;
 use super::help::{about, overview, what_next};
 use super::line::Line;
 use super::render::{emphasis, render};
 use super::table::{Action, Answer, Command, grammar};
-use super::{batch, flags, parse::Given};
+use super::{batch, flags, lab_text, parse::Given};
 use crate::api::Request;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +45,8 @@ pub(super) struct Settings {
     pub(super) depth: u8,
     /// Which line of which file this is, as `FILE:LINE: `; empty outside of files.
     pub(super) place: String,
+    /// What forwards in this process (`culvert pmd`), and answers in the gateway's place.
+    pub(super) lab: Option<Rc<RefCell<dyn Lab>>>,
     /// Ctrl-C in the shell: ends what goes on and on, and not the shell.
     pub(super) interrupted: Arc<AtomicBool>,
 }
@@ -61,6 +65,7 @@ impl Default for Settings {
             bold: false,
             depth: 0,
             place: String::new(),
+            lab: None,
             interrupted: Arc::default(),
         }
     }
@@ -219,6 +224,10 @@ impl<O: Write, E: Write> Output<O, E> {
                 Ok(text) => (text, Outcome::Done),
                 Err(failure) => return self.ended(settings, Err(failure)),
             },
+            Action::Order(request, shown) => match order(settings, &request(given)) {
+                Ok(answer) => (text_of(&answer, shown, settings), Outcome::Done),
+                Err(error) => return self.fail(settings, Outcome::Failed, &error.to_string()),
+            },
         };
         let text = if line.filters.is_empty() { text } else { line.filter(&text) };
         self.write(&text, outcome)
@@ -251,7 +260,7 @@ impl<O: Write, E: Write> Output<O, E> {
 
 /// What the gateway answers, as it is shown.
 fn answer(request: &Request, shown: Answer, settings: &Settings) -> Result<String, Failure> {
-    match ask(&settings.socket, request) {
+    match ask_desk(settings, request) {
         Ok(answer) => Ok(text_of(&answer, shown, settings)),
         Err(error) => {
             let none = matches!(error, AskError::NoGateway { .. });
@@ -263,6 +272,12 @@ fn answer(request: &Request, shown: Answer, settings: &Settings) -> Result<Strin
 fn text_of(answer: &Value, shown: Answer, settings: &Settings) -> String {
     if settings.json {
         return format!("{answer}\n");
+    }
+    // Of a lab: what a gateway tells in its own words is told in testpmd's.
+    if settings.lab.is_some()
+        && let Some(text) = lab_text::of(answer)
+    {
+        return text;
     }
     match shown {
         Answer::Parts(parts, _) => render(answer, parts, settings.bold),

@@ -18,10 +18,12 @@ mod flags;
 mod front;
 mod help;
 pub mod lab;
+mod lab_text;
 mod line;
 mod manual;
 mod parse;
 mod pattern;
+mod pmd;
 mod render;
 mod shell;
 mod table;
@@ -48,6 +50,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn begin(output: &mut Output<std::io::Stdout, std::io::Stderr>, words: Vec<String>, settings: &Settings) -> Outcome {
+    // What stands behind it is the EAL's and testpmd's.
+    if let [first, rest @ ..] = &words[..]
+        && first == "pmd"
+        && !matches!(rest, [one] if one == "--help" || one == "-h")
+    {
+        return pmd::pmd(output, rest, settings);
+    }
     // Flags of the program; those of the command are among them, and do no harm twice.
     let (rest, flags) = match flags::take(words.clone(), settings.clone()) {
         Ok(taken) => taken,

@@ -18,6 +18,11 @@ impl Given {
         self.0.iter().filter(move |(n, _)| *n == name).map(|(_, value)| value.as_str())
     }
 
+    /// What came last, words in full.
+    pub(super) fn last(&self) -> Option<&str> {
+        self.0.last().map(|(_, value)| value.as_str())
+    }
+
     /// Whether this word stood there, in full or short.
     pub(super) fn has(&self, word: &str) -> bool {
         self.0.iter().any(|(n, _)| *n == word)

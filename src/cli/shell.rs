@@ -1,6 +1,6 @@
 //! The shell: a line at a time, with history, completion by Tab, and `?`, which lists what may come next without taking the line away.
 
-use super::ask::ask;
+use super::ask::ask_desk;
 use super::complete::{candidates, next};
 use super::front::{Outcome, Output, Settings};
 use super::help;
@@ -38,6 +38,8 @@ fn open(settings: &Settings) -> rustyline::Result<Editor<Words, FileHistory>> {
         .max_history_size(HISTORY)?
         .history_ignore_space(true)
         .completion_type(CompletionType::List)
+        // A signal from elsewhere, too.
+        .enable_signals(settings.lab.is_some())
         .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Words(settings.clone())));
@@ -59,7 +61,7 @@ fn read<O: Write, E: Write>(
     // Only so that Ctrl-C ends a command that goes on and on, and not the shell.
     let interrupted = &settings.interrupted;
     let _without = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupted));
-    if let Err(error) = ask(&settings.socket, &Request::ShowAccount) {
+    if let Err(error) = ask_desk(settings, &Request::ShowMempool) {
         let _said = output.fail(settings, Outcome::NoGateway, &error.to_string());
     }
     loop {
@@ -76,6 +78,8 @@ fn read<O: Write, E: Write>(
                     break;
                 }
             }
+            // As in testpmd, Ctrl-C ends what forwards in this process.
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) if settings.lab.is_some() => break,
             // Ctrl-C takes the line away.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,

@@ -14,6 +14,7 @@ mod socket;
 mod tables;
 mod threads;
 
+pub(crate) use desk::port_rows;
 pub use error::StartError;
 pub use plan::memory_mib;
 pub use report::Report;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[cfg(feature = "dpdk")]
+mod pmd;
 mod shell;
 
 use std::io::Write;

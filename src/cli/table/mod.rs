@@ -5,13 +5,14 @@ mod control;
 mod health;
 mod machine;
 mod peers;
+mod pmd;
 mod ports;
 mod reload;
 
 use super::front::{Failure, Settings};
 use super::parse::{Given, Grammar};
 use super::render::Part;
-use crate::api::Request;
+use crate::api::{LabRequest, Request};
 use serde_json::Value;
 use std::io::Write;
 use std::sync::OnceLock;
@@ -38,6 +39,8 @@ pub(super) enum Action {
     Ask(fn(&Given) -> Request, Answer),
     /// The same, if the request can be made: it may need a file.
     Send(fn(&Given) -> Result<Request, Failure>, Answer),
+    /// The lab of this process (`culvert pmd`), in the same way; without one it says so.
+    Order(fn(&Given) -> LabRequest, Answer),
     /// This process, without any gateway.
     Local(fn(&Given, &Settings, &mut dyn Write) -> Result<(), Failure>),
 }
@@ -62,6 +65,8 @@ pub(super) enum Section {
     Peers,
     /// What each core, queue and pool does, and why packets were dropped.
     Health,
+    /// Forwarding without a gateway.
+    Pmd,
     /// What needs no gateway.
     Machine,
     /// Changes to a running gateway, and the shell.
@@ -70,12 +75,13 @@ pub(super) enum Section {
 
 impl Section {
     /// All, in the order of the help.
-    pub(super) const ALL: [Self; 5] = [Self::Ports, Self::Peers, Self::Health, Self::Machine, Self::Control];
+    pub(super) const ALL: [Self; 6] = [Self::Ports, Self::Pmd, Self::Peers, Self::Health, Self::Machine, Self::Control];
 
     /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ports => "ports",
+            Self::Pmd => "pmd",
             Self::Peers => "peers",
             Self::Health => "health",
             Self::Machine => "machine",
@@ -87,6 +93,7 @@ impl Section {
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Ports => "Ports and forwarding, in testpmd's words",
+            Self::Pmd => "Ports brought up and proven without a gateway, as with DPDK's testpmd: culvert pmd",
             Self::Peers => "WireGuard interfaces, peers, handshakes and lookups",
             Self::Health => "What cores, queues and pools do, and why packets were dropped",
             Self::Machine => "What needs no gateway: this machine and its files",
@@ -98,6 +105,7 @@ impl Section {
 /// All commands, by section.
 pub(super) static COMMANDS: &[&[Command]] = &[
     ports::COMMANDS,
+    pmd::COMMANDS,
     peers::COMMANDS,
     changes::COMMANDS,
     health::COMMANDS,

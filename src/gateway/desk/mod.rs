@@ -3,6 +3,7 @@
 
 mod change;
 mod peers;
+pub(crate) mod port_rows;
 mod ports;
 mod system;
 

@@ -1,12 +1,11 @@
 //! What is told about ports. The counters are the device's own; a clear only moves where they are counted from here.
 
 use super::Desk;
-use crate::dpdk::{Port, PortError, PortStats};
+use super::port_rows::{self, Shown};
+use crate::dpdk::{Port, PortError};
 use crate::gateway::plan::{DESCRIPTORS, QueueRow};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Where what is shown begins, and what was shown last.
 #[derive(Debug, Default)]
@@ -14,10 +13,8 @@ pub(in crate::gateway) struct Baselines(Mutex<Vec<Baseline>>);
 
 #[derive(Clone, Debug, Default)]
 struct Baseline {
-    stats: PortStats,
-    extended: HashMap<String, u64>,
+    shown: Shown,
     forwarded: Forwarded,
-    shown: Option<(Instant, PortStats)>,
 }
 
 /// What culvert's own cores counted of a port, and the device's losses.
@@ -58,24 +55,12 @@ impl Desk {
     }
 
     pub(super) fn port_summary(&self, port: &str) -> Result<Value, String> {
-        let rows = self.each_port(port, |id, port, _| {
-            let (info, link) = (port.info(), port.link()?);
-            Ok(json!({
-                "port": id,
-                "name": port.name(),
-                "mac": mac(info.mac),
-                "device": info.device,
-                "driver": info.driver,
-                "up": link.up,
-                "speed_mbps": link.speed_mbps,
-            }))
-        })?;
+        let rows = self.each_port(port, |id, port, _| port_rows::summary(id, port))?;
         Ok(json!({ "ports": self.ports.len(), "port_summary": rows }))
     }
 
     pub(super) fn port_info(&self, port: &str) -> Result<Value, String> {
         let rows = self.each_port(port, |id, port, _| {
-            let (info, link) = (port.info(), port.link()?);
             let shared = self.shared.ports.get(id);
             let role = shared.map(|p| match (p.roles.outer, p.roles.inner) {
                 (true, true) => "both",
@@ -83,82 +68,28 @@ impl Desk {
                 _ => "inner",
             });
             let addresses: Vec<String> = shared.iter().flat_map(|p| &p.addresses).map(ToString::to_string).collect();
-            let (rx_queues, tx_queues) = port.queues();
-            Ok(json!({
-                "port": id,
-                "name": port.name(),
-                "role": role,
-                "mac": mac(info.mac),
-                "device": info.device,
-                "driver": info.driver,
-                "numa_node": info.socket,
-                "up": link.up,
-                "speed_mbps": link.speed_mbps,
-                "full_duplex": link.full_duplex,
-                "mtu": port.mtu()?,
-                "vlan": shared.map(|p| p.vlan),
-                "addresses": addresses,
-                "promiscuous": port.is_promiscuous()?,
-                "allmulticast": port.is_allmulticast()?,
-                "rx_queues": rx_queues,
-                "tx_queues": tx_queues,
-                "max_rx_queues": info.max_rx_queues,
-                "max_tx_queues": info.max_tx_queues,
-            }))
+            let mut row = port_rows::info(id, port)?;
+            (row["role"], row["vlan"], row["addresses"]) =
+                (json!(role), json!(shared.map(|p| p.vlan)), json!(addresses));
+            Ok(row)
         })?;
         Ok(json!({ "port_info": rows }))
     }
 
     pub(super) fn port_stats(&self, port: &str) -> Result<Value, String> {
-        let rows = self.each_port(port, |id, port, baseline| {
-            let now = less(&port.stats()?, &baseline.stats);
-            let rate = |of: fn(&PortStats) -> u64, unit: u64| -> u64 {
-                let Some((at, before)) = &baseline.shown else { return 0 };
-                // As testpmd: what went back since (a clear) counts for nothing.
-                let grown = u128::from(of(&now).saturating_sub(of(before))) * u128::from(unit) * 1_000_000_000;
-                let per_second = grown.checked_div(at.elapsed().as_nanos()).unwrap_or(0);
-                u64::try_from(per_second).unwrap_or(u64::MAX)
-            };
-            let row = json!({
-                "port": id,
-                "name": port.name(),
-                "rx_packets": now.ipackets,
-                "rx_bytes": now.ibytes,
-                "rx_missed": now.imissed,
-                "rx_errors": now.ierrors,
-                "rx_nombuf": now.rx_nombuf,
-                "tx_packets": now.opackets,
-                "tx_bytes": now.obytes,
-                "tx_errors": now.oerrors,
-                "rx_pps": rate(|s| s.ipackets, 1),
-                "rx_bps": rate(|s| s.ibytes, 8),
-                "tx_pps": rate(|s| s.opackets, 1),
-                "tx_bps": rate(|s| s.obytes, 8),
-            });
-            baseline.shown = Some((Instant::now(), now));
-            Ok(row)
-        })?;
+        let rows = self.each_port(port, |id, port, baseline| port_rows::stats(id, port, &mut baseline.shown))?;
         Ok(json!({ "port_stats": rows }))
     }
 
     pub(super) fn port_xstats(&self, port: &str) -> Result<Value, String> {
-        let rows = self.each_port(port, |id, port, baseline| {
-            let counter = |(name, value): (String, u64)| {
-                let value = value.saturating_sub(baseline.extended.get(&name).copied().unwrap_or(0));
-                json!({ "name": name, "value": value })
-            };
-            let counters: Vec<Value> = port.extended_stats()?.into_iter().map(counter).collect();
-            Ok(json!({ "port": id, "name": port.name(), "counters": counters }))
-        })?;
+        let rows = self.each_port(port, |id, port, baseline| port_rows::extended(id, port, &baseline.shown))?;
         Ok(json!({ "port_xstats": rows }))
     }
 
     /// Both kinds: they are the same counters, seen twice.
     pub(super) fn clear_port(&self, port: &str) -> Result<Value, String> {
         let rows = self.each_port(port, |id, port, baseline| {
-            baseline.stats = port.stats()?;
-            baseline.extended = port.extended_stats()?.into_iter().collect();
-            baseline.shown = None;
+            baseline.shown = Shown::from_now(port)?;
             Ok(json!(id))
         })?;
         Ok(json!({ "cleared": rows }))
@@ -252,23 +183,4 @@ impl Forwarded {
             "tx_dropped": self.tx_dropped,
         })
     }
-}
-
-/// What came since; a device that was reset behind our back counts from 0.
-fn less(now: &PortStats, from: &PortStats) -> PortStats {
-    PortStats {
-        ipackets: now.ipackets.saturating_sub(from.ipackets),
-        opackets: now.opackets.saturating_sub(from.opackets),
-        ibytes: now.ibytes.saturating_sub(from.ibytes),
-        obytes: now.obytes.saturating_sub(from.obytes),
-        imissed: now.imissed.saturating_sub(from.imissed),
-        ierrors: now.ierrors.saturating_sub(from.ierrors),
-        oerrors: now.oerrors.saturating_sub(from.oerrors),
-        rx_nombuf: now.rx_nombuf.saturating_sub(from.rx_nombuf),
-    }
-}
-
-/// As testpmd writes it.
-fn mac(bytes: [u8; 6]) -> String {
-    bytes.map(|byte| format!("{byte:02X}")).join(":")
 }

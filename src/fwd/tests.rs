@@ -1,0 +1,272 @@
+//! The modes over packets and wires on the heap.
+
+use super::csum::{Mended, mend};
+use super::packet::{Between, FRONT, front};
+use super::stream::{Counted, Ends, Forward, Orders, Queues, Stream, Way, run};
+use super::tunnel::Tunnels;
+use super::{Mode, icmpecho};
+use crate::frame::heap::{HeapPacket, HeapPool, HeapWire};
+use crate::frame::{BURST, Frame};
+use crate::queue::sync::Arc;
+use crate::wire::arp::ArpPacket;
+use crate::wire::{EtherType, EthernetFrame, Ipv4Packet, MacAddr, ethernet};
+use std::net::Ipv4Addr;
+
+struct Heap;
+
+impl Ends for Heap {
+    type Packet = HeapPacket;
+    type Rx = HeapWire;
+    type Tx = HeapWire;
+    type Pool = HeapPool;
+}
+
+const SOURCE: MacAddr = MacAddr([2, 0, 0, 0, 1, 1]);
+const PEER: MacAddr = MacAddr([2, 0, 0, 0, 2, 2]);
+const WAY: Way = Way { rx_port: 0, rx_queue: 0, tx_port: 1, tx_queue: 0, source: SOURCE, peer: PEER };
+const BETWEEN: Between = Between {
+    source: Ipv4Addr::new(10, 0, 0, 1),
+    destination: Ipv4Addr::new(10, 0, 0, 2),
+    source_port: 7,
+    destination_port: 9,
+};
+
+/// A stream between two wires, or on one.
+struct Bench {
+    rx: HeapWire,
+    tx: HeapWire,
+    pool: HeapPool,
+    stream: Stream<Heap>,
+}
+
+impl Bench {
+    fn new(mode: Mode, rx: HeapWire, tx: HeapWire, limit: usize) -> Self {
+        let tunnels = Arc::new(Tunnels::new(2, 0).unwrap());
+        let pool = HeapPool::new(512);
+        let queues = Queues::new(rx.clone(), tx.clone(), pool.clone(), WAY, limit);
+        Self { rx, tx, pool, stream: Stream { queues, mode: mode.forward(0, &WAY, 100, &tunnels) } }
+    }
+
+    fn between(mode: Mode) -> Self {
+        Self::new(mode, HeapWire::default(), HeapWire::default(), BURST)
+    }
+
+    fn turn(&mut self) -> Counted {
+        let Stream { queues, mode } = &mut self.stream;
+        mode.turn(queues);
+        assert!(queues.burst.is_empty());
+        let counted = queues.counts.read();
+        let Counted { received, made, sent, tx_dropped, ended, .. } = counted;
+        assert_eq!(received + made, sent + tx_dropped + ended, "{counted:?}");
+        counted
+    }
+
+    fn drain(&mut self) -> Counted {
+        let Stream { queues, mode } = &mut self.stream;
+        while mode.drain(queues) > 0 {}
+        queues.counts.read()
+    }
+
+    fn put(&self, frame: &[u8]) {
+        self.rx.push(self.pool.alloc_with(frame).unwrap());
+    }
+}
+
+fn frame(n: u8) -> Vec<u8> {
+    let mut frame = front(PEER, SOURCE, &BETWEEN, FRONT + 20).to_vec();
+    frame.extend([n; 20]);
+    frame
+}
+
+fn macs(frame: &[u8]) -> (MacAddr, MacAddr) {
+    let frame = EthernetFrame::new_checked(frame).unwrap();
+    (frame.destination(), frame.source())
+}
+
+/// Whatever a mode does, nothing is lost or kept: also with a TX ring that takes five.
+#[test]
+fn every_packet_of_every_mode_is_sent_or_counted() {
+    for mode in Mode::ALL {
+        let mut bench = Bench::between(mode);
+        for round in 0..4 {
+            for n in 0..BURST + 5 {
+                bench.put(&frame(u8::try_from(n).unwrap()));
+            }
+            bench.put(&[1, 2, 3]);
+            bench.tx.set_bound(if round % 2 == 0 { 5 } else { usize::MAX });
+            bench.turn();
+            bench.turn();
+            bench.turn();
+        }
+        let counted = bench.turn();
+        let all = if mode == Mode::TxOnly { 0 } else { 4 * (BURST as u64 + 6) };
+        assert_eq!(counted.received, all, "{mode:?}");
+        while bench.tx.pop().is_some() {}
+        // What `txonly` does not receive.
+        while bench.rx.pop().is_some() {}
+        assert_eq!(bench.pool.outstanding(), 0, "{mode:?}");
+    }
+}
+
+#[test]
+fn io_sends_what_came_in_its_order_and_drops_what_the_ring_refuses() {
+    let mut bench = Bench::between(Mode::Io);
+    (0..10).for_each(|n| bench.put(&frame(n)));
+    bench.tx.set_bound(7);
+    let counted = bench.turn();
+    assert_eq!((counted.received, counted.sent, counted.tx_dropped), (10, 7, 3));
+    for n in 0..7 {
+        assert_eq!(bench.tx.pop().unwrap().data(), frame(n));
+    }
+}
+
+#[test]
+fn addresses_are_written_or_swapped() {
+    for (mode, expected) in [(Mode::Mac, (PEER, SOURCE)), (Mode::MacSwap, (SOURCE, PEER)), (Mode::Csum, (PEER, SOURCE))]
+    {
+        let mut bench = Bench::between(mode);
+        bench.put(&frame(1));
+        bench.turn();
+        assert_eq!(macs(bench.tx.pop().unwrap().data()), expected, "{mode:?}");
+    }
+}
+
+#[test]
+fn made_packets_are_whole_and_of_the_length_asked_for() {
+    for mode in [Mode::TxOnly, Mode::FlowGen] {
+        let mut bench = Bench::new(mode, HeapWire::default(), HeapWire::default(), 3);
+        let counted = bench.turn();
+        assert_eq!((counted.made, counted.sent), (3, 3));
+        let mut destinations = Vec::new();
+        while let Some(mut packet) = bench.tx.pop() {
+            assert_eq!(packet.data().len(), 100);
+            assert_eq!(mend(packet.data_mut()), Mended::default());
+            let ip = Ipv4Packet::new_checked(&packet.data()[ethernet::HEADER_LEN..]).unwrap();
+            assert_eq!(ip.total_len(), 100 - ethernet::HEADER_LEN);
+            destinations.push(ip.destination());
+        }
+        destinations.dedup();
+        assert_eq!(destinations.len(), if mode == Mode::FlowGen { 3 } else { 1 });
+    }
+}
+
+#[test]
+fn wrong_checksums_are_counted_and_put_right() {
+    let mut bench = Bench::between(Mode::Csum);
+    bench.put(&frame(1));
+    let mut bad_ip = frame(2);
+    bad_ip[ethernet::HEADER_LEN + 10] ^= 1;
+    bench.put(&bad_ip);
+    // A UDP checksum that is there, and wrong.
+    let mut bad_l4 = frame(3);
+    bad_l4[FRONT - 1] = 0x17;
+    bench.put(&bad_l4);
+    let counted = bench.turn();
+    assert_eq!((counted.bad_ip, counted.bad_l4, counted.sent), (1, 1, 3));
+    while let Some(mut packet) = bench.tx.pop() {
+        assert_eq!(mend(packet.data_mut()), Mended::default());
+    }
+}
+
+#[test]
+fn echoes_answer_arp_and_nothing_else_is_touched() {
+    let mut request = [0; 42];
+    let asks = ArpPacket::request(PEER, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    ethernet::write_header(request.first_chunk_mut().unwrap(), MacAddr::BROADCAST, PEER, EtherType::ARP);
+    asks.write(request[14..].first_chunk_mut().unwrap());
+    let mut bench = Bench::between(Mode::IcmpEcho);
+    bench.put(&request);
+    bench.put(&frame(1));
+    let counted = bench.turn();
+    assert_eq!((counted.sent, counted.ended), (1, 1));
+    let answer = bench.tx.pop().unwrap();
+    assert_eq!(macs(answer.data()), (PEER, SOURCE));
+    assert_eq!(ArpPacket::new_checked(&answer.data()[14..]).unwrap(), asks.reply(SOURCE));
+    let mut other = frame(1);
+    assert!(!icmpecho::answer(&mut other, SOURCE) && other == frame(1));
+}
+
+/// A cable from the TX queue to the RX queue.
+fn looped() -> Bench {
+    let wire = HeapWire::default();
+    Bench::new(Mode::Wireguard, wire.clone(), wire, 8)
+}
+
+#[test]
+fn what_is_sealed_comes_back_good() {
+    let mut bench = looped();
+    for _ in 0..20 {
+        bench.turn();
+    }
+    let counted = bench.drain();
+    assert_eq!((counted.sent, counted.good), (160, 160));
+    assert_eq!(counted.bad_tag + counted.replayed + counted.bad_inner + counted.stray, 0);
+    assert_eq!(bench.pool.outstanding(), 0);
+}
+
+#[test]
+fn what_is_damaged_doubled_or_anothers_is_counted_as_such() {
+    let mut bench = looped();
+    bench.turn();
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    while let Some(packet) = bench.rx.pop() {
+        frames.push(packet.data().to_vec());
+    }
+    assert_eq!(frames.len(), 8);
+    // Every byte of a sealed packet counts: its tag, its text, its counter.
+    let last = frames[0].len() - 1;
+    frames[0][last] ^= 1;
+    frames[1][FRONT + 16] ^= 0x80;
+    frames[2][FRONT + 8] ^= 1;
+    // No tunnel of ours, and no data message.
+    frames[3][FRONT + 4] = 0xff;
+    frames[4][FRONT] = 1;
+    frames.push(frames[5].clone());
+    frames.push(frame(9));
+    frames.iter().for_each(|frame| bench.put(frame));
+    let Stream { queues, mode } = &mut bench.stream;
+    while mode.drain(queues) > 0 {}
+    let counted = queues.counts.read();
+    assert_eq!((counted.good, counted.bad_tag, counted.replayed, counted.stray), (3, 3, 1, 3), "{counted:?}");
+    assert_eq!(bench.pool.outstanding(), 0);
+}
+
+/// Authentic, but not what was put in: the other side's packets are longer.
+#[test]
+fn what_was_not_put_in_is_counted_as_such() {
+    let wire = HeapWire::default();
+    let tunnels = Arc::new(Tunnels::new(1, 0).unwrap());
+    let pool = HeapPool::new(64);
+    let mut sends: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 200, &tunnels);
+    let mut receives: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 100, &tunnels);
+    let mut queues = Queues::<Heap>::new(wire.clone(), wire, pool, WAY, 4);
+    sends.turn(&mut queues);
+    assert_eq!(receives.drain(&mut queues), 4);
+    let counted = queues.counts.read();
+    assert_eq!((counted.good, counted.bad_inner), (0, 4));
+}
+
+#[test]
+fn a_run_stops_drains_and_counts_its_cycles() {
+    fn clock() -> u64 {
+        use crate::queue::sync::{AtomicU64, Ordering};
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        NOW.fetch_add(1, Ordering::Relaxed)
+    }
+    let Bench { mut stream, pool, .. } = looped();
+    let counts = Arc::clone(&stream.queues.counts);
+    let orders = Arc::new(Orders::new(true, clock, 1000));
+    let for_thread = Arc::clone(&orders);
+    let thread = std::thread::spawn(move || {
+        run(core::slice::from_mut(&mut stream), &for_thread, true);
+        stream
+    });
+    while counts.read().good < 100 {
+        std::thread::yield_now();
+    }
+    orders.stop();
+    drop(thread.join().unwrap());
+    let counted = counts.read();
+    assert!(counted.good == counted.sent && counted.cycles > 0, "{counted:?}");
+    assert_eq!(pool.outstanding(), 0);
+}
