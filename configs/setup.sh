@@ -69,6 +69,7 @@ test_tools() {
     # The shell on a screen, and the manual page.
     optional_package tmux
     optional_package groff groff-base
+    telemetry_script
     promtool
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
@@ -78,6 +79,17 @@ test_tools() {
         name="cargo-$(echo "$tool" | sed 's/rustfmt/fmt/')"
         command -v "$name" >/dev/null && "$name" --version >/dev/null 2>&1 || rustup component add "$tool"
     done
+}
+
+# Of the package dpdk-dev one script.
+telemetry_script() {
+    bin=$(cd "$(dirname "$0")/.." && pwd)/target/tools/bin
+    if [ -x "$bin/dpdk-telemetry.py" ] || [ -x /usr/bin/dpdk-telemetry.py ]; then return 0; fi
+    say "gets dpdk-telemetry.py"
+    mkdir -p "$bin"
+    (cd "$work" && apt-get -q download dpdk-dev &&
+        dpkg-deb --fsys-tarfile dpdk-dev_*.deb | tar -xO ./usr/bin/dpdk-telemetry.py >dpdk-telemetry.py &&
+        chmod 755 dpdk-telemetry.py && mv dpdk-telemetry.py "$bin") || say "dpdk-telemetry.py could not be got"
 }
 
 # Of the package prometheus its checker alone, into target/tools: installed, the package would start a server.

@@ -11,7 +11,7 @@ use std::{
 const OLDEST: &str = "22.11";
 
 /// Functions declared. Static inline ones get a C wrapper each, so the list is kept to what is of use.
-const FUNCTIONS: &str = "dpdk_(errno|mbuf_set_header_lengths)|fopencookie|setvbuf\
+const FUNCTIONS: &str = "dpdk_(errno|tel_data_add_dict_u64|mbuf_set_header_lengths)|fopencookie|setvbuf\
     |rte_eal_(init|cleanup|process_type|has_hugepages|iova_mode)\
     |rte_(strerror|version|openlog_stream|log_.*)\
     |rte_(lcore_.*|socket_.*|thread_(un)?register|get_main_lcore)\
@@ -21,13 +21,14 @@ const FUNCTIONS: &str = "dpdk_(errno|mbuf_set_header_lengths)|fopencookie|setvbu
     |rte_(mempool_(get|put|avail_count|in_use_count|free|lookup|list_dump).*)\
     |rte_pktmbuf_(pool_create.*|alloc|alloc_bulk|free|free_bulk|chain|reset)\
     |rte_ip_frag_table_(create|destroy|del_expired_entries)|rte_ipv[46]_frag_reassemble_packet\
+    |rte_telemetry_register_cmd|rte_tel_data_(start_dict|add_dict_string)\
     |rte_ring_(create|free|lookup|count|free_count|get_(size|capacity)|(en|de)queue_(bulk|burst))";
 
 /// Types declared beyond those that the functions need.
 const TYPES: &str = "rte_mbuf|rte_mempool|rte_ring|rte_eth_.*|_?IO_.*|cookie_.*";
 
 /// Constants. `per_lcore_*` are thread-local and would be declared wrongly.
-const VARIABLES: &str = "DPDK_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_EAL_PMD_PATH|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
+const VARIABLES: &str = "DPDK_.*|RTE_TEL_MAX_.*|RTE_LIBRTE_IP_FRAG_MAX_FRAG|RTE_EAL_PMD_PATH|RTE_(MAX|PMD_RING|MBUF|ETH|ETHER|PKTMBUF|RING|MEMPOOL|LOG|VER|CACHE)_.*|RTE_MAX_.*\
     |RING_F_.*|SOCKET_ID_ANY|LCORE_ID_ANY|_IONBF|_IOLBF";
 
 /// Of libipsec-mb: what `culvert::dpdk` calls, and what its job API is made of.

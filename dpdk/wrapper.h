@@ -17,10 +17,21 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
+#include <rte_telemetry.h>
 #include <rte_version.h>
 
 /* rte_errno is a macro over a thread-local variable, which bindgen cannot declare. */
 static inline int dpdk_errno(void) { return rte_errno; }
+
+/* It is called rte_tel_data_add_dict_uint from 23.03 on. */
+static inline int dpdk_tel_data_add_dict_u64(struct rte_tel_data *data, const char *name, uint64_t value)
+{
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)
+    return rte_tel_data_add_dict_uint(data, name, value);
+#else
+    return rte_tel_data_add_dict_u64(data, name, value);
+#endif
+}
 
 /* Bit fields, which lie elsewhere in later releases. */
 static inline void dpdk_mbuf_set_header_lengths(struct rte_mbuf *mbuf, uint8_t l2_len, uint16_t l3_len)

@@ -14,7 +14,7 @@ pub use lab::{LabRequest, PortAction};
 pub use secret::Secret;
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Bytes of a request, its newline included, at most.
 pub const LONGEST_REQUEST: usize = 4096;
@@ -194,6 +194,36 @@ requests! {
         /// Peers that came by a socket stay.
         keep: bool,
     },
+    /// Packets are copied into a file: a new one, which is handed over with the request (SCM_RIGHTS).
+    change CaptureStart {
+        /// Its name, for people.
+        file: String,
+        /// Only these.
+        of: Option<CaptureOf>,
+        /// Only frames of this port: a number, a name, or `all`.
+        port: Option<String>,
+        /// Only packets of this peer, named as in `show-peer`.
+        peer: Option<String>,
+        /// How many, at most.
+        limit: Option<u32>,
+        /// Bytes of each, at most.
+        snap: Option<u32>,
+    },
+    /// That ends.
+    change CaptureStop,
+    /// How it stands.
+    show ShowCapture,
+    /// The next packets that come are followed on their way.
+    change TraceAdd {
+        /// How many.
+        packets: u32,
+        /// Only of this peer, named as in `show-peer`.
+        peer: Option<String>,
+    },
+    /// Which ways they went.
+    show ShowTrace,
+    /// That is forgotten, and nothing is followed any more.
+    change ClearTrace,
     /// What is logged from now on.
     change SetLog {
         /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
@@ -220,6 +250,28 @@ pub struct PeerSettings {
     pub preshared_key: Option<Secret>,
     /// Seconds; 0 switches it off.
     pub keepalive: Option<u16>,
+}
+
+impl Request {
+    /// The file that who asks has to make, and to hand over with the request.
+    pub fn file_to_make(&self) -> Option<&Path> {
+        match self {
+            Self::CaptureStart { file, .. } => Some(Path::new(file)),
+            _ => None,
+        }
+    }
+}
+
+/// Which packets are captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaptureOf {
+    /// IP packets that come out of tunnels or go into them.
+    Inner,
+    /// Frames of outer ports.
+    Outer,
+    /// What goes no further.
+    Drops,
 }
 
 /// By what peers are sorted; the most comes first, and names from a to z.

@@ -2,9 +2,14 @@
 
 use super::front::Settings;
 use crate::api::{LabRequest, Request};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 use std::fmt;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +63,14 @@ pub enum AskError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The file that is to be handed over cannot be made.
+    #[error("{}: {error}. Name a file that is not there yet, in a folder that you may write", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// It was there, and went away or fell silent.
     #[error("{}: the gateway broke off its answer: {error}. Does culvertd still run? Ask again", path.display())]
     Broken {
@@ -79,19 +92,31 @@ pub enum AskError {
     Refused(String),
 }
 
-/// Asks the gateway behind `socket`; blocks for as long as it goes on talking, and 10 s more.
+/// Asks the gateway behind `socket`; blocks for as long as it goes on talking, and 10 s more. A file that belongs to the request is made, for
+/// its owner alone, and goes again if there is no answer.
 ///
 /// # Errors
 /// [`AskError`].
 pub fn ask(socket: &Path, request: &Request) -> Result<Value, AskError> {
+    let Some(path) = request.file_to_make() else { return ask_with(socket, request, None) };
+    // A new one, and no link: what is there stays as it is.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = file.map_err(|error| AskError::File { path: path.to_owned(), error })?;
+    ask_with(socket, request, Some(&file)).inspect_err(|_| {
+        let _it_stays_empty = std::fs::remove_file(path);
+    })
+}
+
+/// The same with a file that is handed over.
+fn ask_with(socket: &Path, request: &Request, file: Option<&File>) -> Result<Value, AskError> {
     let no_gateway = |error| AskError::NoGateway { path: socket.to_owned(), error };
     let broken = |error| AskError::Broken { path: socket.to_owned(), error };
     let senseless = |why: String| AskError::Answer { path: socket.to_owned(), why };
-    let mut stream = UnixStream::connect(socket).map_err(no_gateway)?;
+    let stream = UnixStream::connect(socket).map_err(no_gateway)?;
     let patience = if request.takes_long() { LONG_PATIENCE } else { PATIENCE };
     stream.set_read_timeout(Some(patience)).map_err(broken)?;
     let question = serde_json::to_string(request).map_err(|e| senseless(e.to_string()))?;
-    stream.write_all(format!("{question}\n").as_bytes()).map_err(broken)?;
+    send(&stream, format!("{question}\n").as_bytes(), file).map_err(broken)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).map_err(broken)?;
     if !line.ends_with('\n') {
@@ -102,4 +127,17 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Value, AskError> {
         Some(error) => Err(AskError::Refused(error.to_owned())),
         None => Ok(value),
     }
+}
+
+/// Sends a line, and a file with its first bytes.
+fn send(mut stream: &UnixStream, line: &[u8], file: Option<&File>) -> std::io::Result<()> {
+    let mut sent = 0;
+    if let Some(file) = file {
+        let files = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        beside.push(SendAncillaryMessage::ScmRights(&files));
+        sent = sendmsg(stream, &[IoSlice::new(line)], &mut beside, SendFlags::NOSIGNAL)?;
+    }
+    stream.write_all(line.get(sent..).unwrap_or_default())
 }

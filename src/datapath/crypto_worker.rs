@@ -10,7 +10,7 @@ use super::{
     decap, encap,
     places::Places,
     release::{self, Inbound},
-    undeliverable,
+    tap_point, undeliverable,
 };
 use crate::aead::{Cipher, Job};
 use crate::frame::{Kind, Packet, PacketPool};
@@ -38,7 +38,7 @@ const PUT_BACKS: usize = 8;
 pub(super) struct Chunk<P: Packet> {
     pub(super) packets: ArrayVec<P, CHUNK>,
     /// `None`: the place is free.
-    ticket: Option<Ticket<P, Peer>>,
+    pub(super) ticket: Option<Ticket<P, Peer>>,
     dir: Dir,
     /// Egress: what becomes of its packets.
     pub(super) plan: encap::Plan,
@@ -240,6 +240,7 @@ impl<A: PacketPool> CryptoWorker<A> {
                 Dir::Egress => raw.of(&mut self.chunks).for_each(|chunk| look_before(chunk)),
                 Dir::Ingress => look_for_keypairs(|| raw.into_iter().filter_map(|place| self.chunks.get(place)), turn),
             }
+            tap_point::drained(raw.of(&mut self.chunks), dir, turn);
             let mut jobs: ArrayVec<Job<'_>, JOBS> = ArrayVec::new();
             for chunk in raw.of(&mut self.chunks) {
                 add_jobs(chunk, dir, &mut jobs, turn);
@@ -267,6 +268,7 @@ impl<A: PacketPool> CryptoWorker<A> {
                 }
             }
         }
+        tap_point::ciphered(Places(to_seal.0 | to_open.0).of(&mut self.chunks), turn);
     }
 
     /// Releases every chunk whose turn it is, sends what they held, and only then passes the turns on. Returns the packets released.
@@ -308,6 +310,7 @@ impl<A: PacketPool> CryptoWorker<A> {
         let (mut forward, mut inbound) = (Forward::new(turn), Inbound::new(turn));
         for (place, ticket) in places.zip(tickets) {
             let Some(chunk) = self.chunks.get_mut(place) else { continue };
+            tap_point::released(&chunk.packets, turn);
             released += chunk.packets.len();
             turn.counters.cycles.did(Stage::Release, chunk.packets.len(), 1);
             if ticket.is_retired() {
@@ -444,6 +447,7 @@ fn stage<A: PacketPool>(mut claim: Claim<A::Packet, Peer>, turn: &Turn<'_, A>) -
             turn.counters.drop_packet(DropReason::StageOverflow, oldest);
         }
         if staged.take() {
+            tap_point::waits(&packet, turn);
             claim.stage(packet);
         } else {
             turn.counters.drop_packet(DropReason::StageFull, packet);

@@ -1,8 +1,8 @@
 //! errors: a packet that cannot go on, and whose sender is to hear of it. The control thread tells it; here is decided how many it
 //! gets to see, so that a scan neither floods its queue nor costs this core more than a drop does.
 
-use super::DropReason;
 use super::crypto_worker::Turn;
+use super::{DropReason, tap_point};
 use crate::frame::{Kind, Packet, PacketPool};
 use std::cell::Cell;
 
@@ -57,6 +57,7 @@ pub(super) fn undeliverable<A: PacketPool>(mut packet: A::Packet, reason: DropRe
     if !turn.errors.take(reason, turn.now_ms) {
         return turn.counters.drop_packet(reason, packet);
     }
+    tap_point::handed(&packet, turn);
     let meta = packet.meta_mut();
     meta.kind = Kind::Undeliverable;
     meta.verdict = reason.verdict();

@@ -4,7 +4,7 @@ use super::classify::Way;
 use super::classify_burst::classify_burst;
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, Forward, Port, RxPort, Tx, rx, undeliverable};
+use super::{DropReason, Forward, Port, RxPort, Tx, rx, tap_point, undeliverable};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
 use crate::shared::Stage;
@@ -41,6 +41,7 @@ impl<A: PacketPool> Io<A> {
                 if !burst.is_empty() {
                     packets += burst.len();
                     cycles.did(Stage::Rx, burst.len(), 1);
+                    tap_point::received(&burst, port, turn);
                     dispatch(&mut burst, port, turn);
                 }
             }
@@ -81,6 +82,7 @@ fn dispatch<A: PacketPool>(burst: &mut Burst<A::Packet>, port: &Port, turn: &Tur
     turn.counters.cycles.did(Stage::Classify, burst.len(), 1);
     let mut ways = ArrayVec::new();
     classify_burst(burst, port, shared, turn.reader, &mut ways);
+    tap_point::classified(burst, &ways, port, turn);
     let mut ingress = Handoff::new(Dir::Ingress, turn.reader, &shared.flows);
     let mut forward = Forward::new(turn);
     for (packet, way) in burst.drain(..).zip(ways) {

@@ -1,7 +1,7 @@
 //! The data path: what the pinned cores do. It never allocates, locks, logs, panics or calls the kernel (but for the idle sleep).
 //!
 //! Files stand in packet order: rx → classify (classify_burst) → handoff → crypto_worker (encap | decap) → release → forward → tx. What is too large
-//! goes through `fragment`, what goes no further and is answered through `errors`.
+//! goes through `fragment`, what goes no further and is answered through `errors`. `tap_point` is where people can watch them.
 //! [`core_loop`] runs them on a core, as I/O core, as worker, or as both in one loop.
 
 mod classify;
@@ -19,6 +19,7 @@ mod io;
 mod places;
 mod release;
 mod rx;
+mod tap_point;
 mod tx;
 mod vlan;
 
@@ -44,6 +45,7 @@ fn hand_to_control<A: PacketPool>(packet: A::Packet, kind: Kind, port: u16, turn
 
 /// The same; whether it was taken.
 fn offer_to_control<A: PacketPool>(mut packet: A::Packet, kind: Kind, port: u16, turn: &Turn<'_, A>) -> bool {
+    tap_point::handed(&packet, turn);
     let meta = packet.meta_mut();
     meta.kind = kind;
     meta.port = port;

@@ -2,11 +2,12 @@
 //! session, padding, source check (PROTOCOL A8, "in"), and on to the inner destination.
 
 use super::crypto_worker::{Chunk, Turn, ask};
-use super::{DropReason, Forward, PeerFlow, Tx, encap};
+use super::{DropReason, Forward, PeerFlow, Tx, encap, tap_point};
 use crate::frame::{BURST, Frame, Kind, Meta, Packet, PacketPool};
 use crate::peer::wants;
 use crate::queue::Dir;
 use crate::session::Keypair;
+use crate::shared::Point;
 use crate::wire::{
     InnerPacket, ecn, tcp,
     wireguard::{self, DataHeader},
@@ -23,12 +24,16 @@ pub(super) fn egress<A: PacketPool>(
 ) {
     let (mut sent, mut bytes, mut data) = (0u64, 0u64, false);
     let way_out = chunk.plan.way_out();
+    let shown = turn.counters.tap.wants(Point::Sealed);
     for mut packet in chunk.packets.drain(..) {
         if let Some(reason) = DropReason::from_verdict(packet.meta().verdict) {
             turn.counters.drop_packet(reason, packet);
             continue;
         }
         chunk.plan.finish(packet.data_mut());
+        if shown {
+            tap_point::sealed(&packet, way_out, flow, turn);
+        }
         sent += 1;
         data |= packet.meta().kind == Kind::Data;
         bytes += message_len(&packet);
@@ -162,6 +167,7 @@ impl<'t, 'r, A: PacketPool> Inbound<'t, 'r, A> {
     pub(super) fn flush(&mut self, forward: &mut Forward<'r, A>, tx: &mut Tx<A::Packet>) {
         let Self { turn, waiting, v4, v6 } = self;
         let Turn { shared, reader, .. } = **turn;
+        tap_point::opened(waiting.iter().map(|waiting| (&waiting.packet, waiting.flow)), turn);
         let (mut owners_v4, mut owners_v6) = ([None; ASKED], [None; ASKED]);
         shared.allowed.v4.lookup_burst(reader, v4, &mut owners_v4);
         if !v6.is_empty() {

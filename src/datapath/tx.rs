@@ -1,6 +1,6 @@
 //! tx: what the other stages send, a burst a port at a time.
 
-use super::{Counters, DropReason, Port, vlan};
+use super::{Counters, DropReason, Port, tap_point, vlan};
 use crate::frame::{BURST, Burst, Frame, Kind, Packet, TxBurst};
 use crate::queue::Sender;
 use crate::shared::Stage;
@@ -130,6 +130,7 @@ fn send_all<P: Packet>(
     burst: &mut Burst<P>,
     counters: &Counters,
 ) {
+    tap_point::sent(burst, port, counters);
     if vlan != 0 {
         vlan::put_in(burst, vlan, counters);
     }

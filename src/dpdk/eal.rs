@@ -84,7 +84,7 @@ pub(super) struct EalState {
 }
 
 impl Eal {
-    /// Starts DPDK on the calling thread, which becomes its main lcore and keeps its CPU mask.
+    /// Starts DPDK on the calling thread, which becomes its main lcore and keeps its CPU mask. DPDK's own threads stay on the main core.
     ///
     /// # Errors
     /// [`EalError`]; after [`EalError::Init`] DPDK cannot be tried again in this process.
@@ -96,6 +96,10 @@ impl Eal {
             let usable = (0..CpuSet::MAX_CPU).filter(|&core| mask.is_set(core)).collect();
             return Err(EalError::Core { core, usable });
         }
+        // DPDK's own threads (interrupts, telemetry) go where its caller may run but no lcore is: on this core, if that is all there is.
+        let mut narrow = CpuSet::new();
+        narrow.set(core);
+        sched_setaffinity(None, &narrow).map_err(EalError::CpuMask)?;
         let eal = Self::start(args);
         // rte_eal_init leaves its caller on one core, and threads started later would inherit that.
         if let Err(error) = sched_setaffinity(None, &mask) {

@@ -52,7 +52,7 @@ pub struct Meta {
     /// The port (device) that it came in by; of what was inside a tunnel, [`Meta::TUNNEL`]. rx: w, release: w
     pub port: u16,
     /// What the NIC and its driver did and found: [`Meta::VLAN_STRIPPED`] and the VLAN's id of the 802.1Q tag that they took off, if
-    /// they did, and [`Meta::checksum`] above it. rx: w, classify: r
+    /// they did, [`Meta::checksum`] above it, and whether it is traced above that. rx: w, classify: rw, all: r
     pub nic: u16,
     /// What it is.
     pub kind: Kind,
@@ -71,6 +71,7 @@ impl Meta {
     pub const VLAN_STRIPPED: u16 = 0x1000;
     /// In [`Meta::nic`] the checksums' two bits begin here.
     pub const CHECKSUM_SHIFT: u32 = 13;
+    const TRACED: u16 = 0x8000;
     const VLAN: u16 = Self::VLAN_STRIPPED | 0x0fff;
 
     /// The tag that was taken off, with [`Meta::VLAN_STRIPPED`]; 0: there was none.
@@ -90,7 +91,19 @@ impl Meta {
     /// Whether the NIC found the checksums good (1), bad (2), or did not look (0).
     #[inline]
     pub fn checksum(&self) -> u16 {
-        self.nic >> Self::CHECKSUM_SHIFT
+        (self.nic & !Self::TRACED) >> Self::CHECKSUM_SHIFT
+    }
+
+    /// Whether somebody follows its way.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.nic & Self::TRACED != 0
+    }
+
+    /// From now on somebody does.
+    #[inline]
+    pub fn set_traced(&mut self) {
+        self.nic |= Self::TRACED;
     }
 }
 

@@ -79,6 +79,9 @@ pub enum StartError {
         /// What is wrong.
         error: std::io::Error,
     },
+    /// DPDK takes no more telemetry commands.
+    #[error("DPDK's telemetry takes none of culvert's commands: {0}")]
+    Telemetry(crate::dpdk::Errno),
     /// The key log.
     #[error("--key-log {}: {error}. Name a file of its own, no link, that this user may write", path.display())]
     KeyLog {

@@ -1,5 +1,6 @@
 //! Assembles a gateway: configuration → EAL → ports → pool → tables → peers → threads; and takes it down in reverse.
 
+mod capture;
 mod desk;
 mod error;
 pub mod logs;
@@ -12,7 +13,9 @@ mod save;
 mod sessions;
 mod socket;
 mod tables;
+mod telemetry;
 mod threads;
+mod trace;
 
 pub(crate) use desk::port_rows;
 pub use error::StartError;
@@ -27,9 +30,10 @@ use crate::control::interface::{ChangeError, Interface, WgDevice, Writer};
 use crate::control::key_log::KeyLog;
 use crate::control::uapi::UapiServer;
 use crate::datapath::Stop;
-use crate::dpdk::{Eal, Pool, Port};
+use crate::dpdk::{Eal, Pool, Port, Telemetry};
 use crate::metrics::MetricsServer;
 use crate::queue::sync::Arc;
+use capture::Capture;
 use desk::{Baselines, Desk};
 use metrics::Numbers;
 use plan::Plan;
@@ -40,6 +44,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tables::Tables;
 use threads::{Starter, Threads};
+use trace::Trace;
 
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -51,6 +56,7 @@ pub struct Gateway {
     uapi: Vec<UapiServer>,
     socket: ControlSocket,
     metrics: Option<MetricsServer>,
+    telemetry: Telemetry,
     interfaces: Vec<Arc<Interface<Pool>>>,
     writer: Arc<Writer<Pool>>,
     stop: Arc<Stop>,
@@ -128,9 +134,13 @@ impl Gateway {
             backend,
             eal: eal.clone(),
             baselines: Baselines::default(),
+            capture: Capture::default(),
+            trace: Trace::default(),
         };
         let socket = ControlSocket::bind(&config.control.socket, desk)?;
-        let metrics = serve_metrics(config, &tables, &report, &ports, backend)?;
+        let numbers = numbers(&tables, &report, &ports, backend);
+        let metrics = serve_metrics(config, &numbers)?;
+        let telemetry = telemetry::serve(&eal, numbers)?;
         let threads = starter.start(seats, layout)?;
         report.facts(config, &eal, &ports, &queues);
         tracing::info!("{}", cipher_fact(backend));
@@ -145,7 +155,20 @@ impl Gateway {
         }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
         let Tables { interfaces, writer, .. } = tables;
-        Ok(Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, reloader, ports, _eal: eal })
+        Ok(Self {
+            uapi,
+            socket,
+            metrics,
+            telemetry,
+            interfaces,
+            writer,
+            stop,
+            threads,
+            report,
+            reloader,
+            ports,
+            _eal: eal,
+        })
     }
 
     /// Makes it what its files say, as `culvert reload` does, and logs what changed or why nothing did. Peers that came by a socket go. May
@@ -169,9 +192,10 @@ impl Gateway {
     /// Takes it down: no more packets are received, those inside are worked off or dropped by name, all is freed.
     /// Returns whether every packet is accounted for and the pool is full again.
     pub fn stop(self) -> bool {
-        let Self { uapi, socket, metrics, interfaces, writer, stop, threads, report, reloader, ports, _eal } = self;
+        let Self { uapi, socket, metrics, telemetry, interfaces, writer, stop, threads, report, reloader, ports, _eal } =
+            self;
         uapi.iter().for_each(UapiServer::shutdown);
-        drop((uapi, socket, metrics, reloader));
+        drop((uapi, socket, metrics, telemetry, reloader));
         stop.drain();
         interfaces.iter().for_each(|interface| interface.clear());
         let deadline = Instant::now() + DRAIN;
@@ -240,16 +264,9 @@ fn bind(config: &Config, tables: &Tables) -> Result<Vec<UapiServer>, StartError>
     tables.interfaces.iter().zip(&config.interfaces).map(bind).collect()
 }
 
-/// The metrics, unless they are off.
-fn serve_metrics(
-    config: &Config,
-    tables: &Tables,
-    report: &Arc<Report>,
-    ports: &Arc<Vec<Port>>,
-    backend: Backend,
-) -> Result<Option<MetricsServer>, StartError> {
-    let Some(listen) = config.metrics.listen else { return Ok(None) };
-    let numbers = Arc::new(Numbers {
+/// What metrics and telemetry read.
+fn numbers(tables: &Tables, report: &Arc<Report>, ports: &Arc<Vec<Port>>, backend: Backend) -> Arc<Numbers> {
+    Arc::new(Numbers {
         report: Arc::clone(report),
         shared: Arc::clone(&tables.shared),
         context: Arc::clone(&tables.context),
@@ -258,8 +275,14 @@ fn serve_metrics(
         backend: backend.name(),
         dpdk: crate::dpdk::version(),
         started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-    });
-    let server = MetricsServer::start(listen, config.cores.control, numbers, config.metrics.per_peer_max as usize);
+    })
+}
+
+/// The metrics, unless they are off.
+fn serve_metrics(config: &Config, numbers: &Arc<Numbers>) -> Result<Option<MetricsServer>, StartError> {
+    let Some(listen) = config.metrics.listen else { return Ok(None) };
+    let most = config.metrics.per_peer_max as usize;
+    let server = MetricsServer::start(listen, config.cores.control, Arc::clone(numbers) as _, most);
     server.map(Some).map_err(|error| StartError::Metrics { listen, error })
 }
 

@@ -98,6 +98,7 @@ impl Plan {
             .huge_pages(pages)
             .memory_mib(mib)
             .main_core(config.cores.control)
+            .telemetry(true)
             .file_prefix(format!("culvert-{}", std::process::id()))
             .extra_args(config.memory.extra_eal_args.iter().cloned());
         Ok(self.devices.iter().fold(options, EalOptions::allow_device))

@@ -51,7 +51,7 @@ impl Report {
 
     /// The counters of a control thread that starts.
     pub(super) fn control(&self, name: &str) -> SharedCounters {
-        register(&self.control, Counters::new(name))
+        register(&self.control, Counters::timed(name, dpdk::tsc))
     }
 
     /// All counters: those of data cores, and those of control threads.

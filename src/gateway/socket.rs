@@ -7,9 +7,12 @@ use crate::api::{LONGEST_REQUEST, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -105,6 +108,8 @@ struct Caller {
     request: Zeroizing<Vec<u8>>,
     /// What it has not read yet of its answer; `None`: it still asks.
     answer: Option<(Vec<u8>, usize)>,
+    /// What it handed over.
+    file: Option<OwnedFd>,
     may_change: bool,
     deadline: Instant,
 }
@@ -172,7 +177,8 @@ impl Caller {
         let own = rustix::process::geteuid().as_raw();
         let may_change = [0, own].contains(&client.uid()) || group == Some(client.gid());
         let request = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST));
-        Ok(Self { stream, request, answer: None, may_change, deadline: Instant::now() + PATIENCE })
+        let deadline = Instant::now() + PATIENCE;
+        Ok(Self { stream, request, answer: None, file: None, may_change, deadline })
     }
 
     /// Goes on with it as far as it can without waiting. What drips holds its place for no longer than [`PATIENCE`] in
@@ -185,7 +191,10 @@ impl Caller {
             }
             match self.request() {
                 Ok(request) if request.takes_long() => return Ok(Next::Errand(request)),
-                request => self.begin_answer(request.and_then(|request| desk.answer(&request))),
+                request => {
+                    let file = self.file.take();
+                    self.begin_answer(request.and_then(|request| desk.answer(&request, file)));
+                }
             }
         }
         let Some((answer, sent)) = &mut self.answer else { return Ok(Next::Go) };
@@ -213,7 +222,7 @@ impl Caller {
     fn send_on_errand(mut self, request: Request, desk: &Arc<Desk>) -> Option<JoinHandle<()>> {
         let desk = Arc::clone(desk);
         let run = move || {
-            let answer = line_of(desk.answer(&request));
+            let answer = line_of(desk.answer(&request, self.file.take()));
             let sent = self.stream.set_nonblocking(false).and_then(|()| {
                 self.stream.set_write_timeout(Some(PATIENCE))?;
                 self.stream.write_all(&answer)
@@ -228,7 +237,7 @@ impl Caller {
     fn hear(&mut self) -> std::io::Result<bool> {
         let mut bytes = Zeroizing::new([0; LONGEST_REQUEST]);
         while let Some(room) = bytes.get_mut(self.request.len()..).filter(|room| !room.is_empty()) {
-            match self.stream.read(room) {
+            match receive(&self.stream, &mut self.file, room) {
                 Ok(0) => return Ok(true),
                 Ok(n) => {
                     let read = room.get(..n).unwrap_or_default();
@@ -268,4 +277,17 @@ impl Caller {
 fn line_of(answer: Result<Value, String>) -> Vec<u8> {
     let answer = answer.unwrap_or_else(|why| json!({ "error": why }));
     format!("{answer}\n").into_bytes()
+}
+
+/// Takes some bytes, and a file that comes with them.
+fn receive(stream: &UnixStream, file: &mut Option<OwnedFd>, bytes: &mut [u8]) -> std::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    for message in beside.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = message {
+            *file = files.last();
+        }
+    }
+    Ok(received.bytes)
 }

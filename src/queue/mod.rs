@@ -6,6 +6,7 @@
 //! | what a burst has for many of them | [`Pushes`] |
 //! | packets handed from core to core | [`inbox`] |
 //! | what one thread gathers | [`Chain`] |
+//! | what a core tells a watcher in passing | [`Records`] |
 //! | tables and words that many cores read | [`Slots`], [`Published`], [`SeqLatch`] |
 //!
 //! This module is one of the three places that may hold `unsafe`.
@@ -39,6 +40,7 @@ mod prefetch;
 mod published;
 mod pushes;
 mod ready;
+mod records;
 mod seqlock;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -60,4 +62,5 @@ pub use prefetch::{prefetch_read, prefetch_write};
 pub use published::{Domain, Grace, Graveyard, Published, Reader, Retired, Slots};
 pub use pushes::{Found, Pushes};
 pub use ready::{PostSeat, WorkerSeat};
+pub use records::Records;
 pub use seqlock::SeqLatch;

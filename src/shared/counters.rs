@@ -1,6 +1,6 @@
 //! What each thread counts: one writer a counter, so a count is a load and a store.
 
-use super::{CoreCycles, DropReason};
+use super::{CoreCycles, DropReason, Tap};
 use crate::frame::Packet;
 use crate::peer::Tally;
 use arrayvec::ArrayVec;
@@ -47,16 +47,18 @@ pub struct Counters {
     pub turns: Tally,
     /// Where a data core's cycles go.
     pub cycles: CoreCycles,
+    /// What it shows of its packets to those who watch.
+    pub tap: Tap,
     drops: [Tally; DropReason::COUNT],
 }
 
 impl Counters {
-    /// All zero; there is no clock to count cycles by.
+    /// All zero; there is no clock.
     pub fn new(name: &str) -> Arc<CachePadded<Self>> {
         Self::timed(name, || 0)
     }
 
-    /// The same with a clock for [`Self::cycles`].
+    /// The same with a clock for [`Self::cycles`] and [`Self::tap`].
     pub fn timed(name: &str, clock: fn() -> u64) -> Arc<CachePadded<Self>> {
         Arc::new(CachePadded::new(Self {
             name: name.to_owned(),
@@ -76,19 +78,26 @@ impl Counters {
             turns_busy: Tally::default(),
             turns: Tally::default(),
             cycles: CoreCycles::new(clock),
+            tap: Tap::new(clock),
             drops: std::array::from_fn(|_| Tally::default()),
         }))
     }
 
     /// Drops one packet. The owning thread only.
-    pub fn drop_packet<P: Packet>(&self, reason: DropReason, packet: P) {
+    pub fn drop_packet<P: Packet>(&self, reason: DropReason, mut packet: P) {
         self.count_drop(reason, 1);
+        if self.tap.is_on() {
+            self.tap.dropped(reason, &mut packet);
+        }
         drop(packet);
     }
 
     /// Drops a burst. The owning thread only.
     pub fn drop_burst<P: Packet, const N: usize>(&self, reason: DropReason, burst: &mut ArrayVec<P, N>) {
         self.count_drop(reason, burst.len() as u64);
+        if self.tap.is_on() {
+            burst.iter_mut().for_each(|packet| self.tap.dropped(reason, packet));
+        }
         P::free_burst(burst);
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use rustix::thread::sched_getaffinity;
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 #[test]
 fn starts_once_and_keeps_the_cpu_mask() {
@@ -14,6 +14,29 @@ fn starts_once_and_keeps_the_cpu_mask() {
     drop(eal);
     let after_cleanup = Eal::init(&EalOptions::new().huge_pages(HugePages::None));
     assert!(matches!(after_cleanup, Err(EalError::StartedBefore)));
+}
+
+/// Interrupts and telemetry are served there, and so is whoever asks telemetry: not on the data cores.
+#[test]
+fn dpdks_own_threads_stay_on_the_main_core() {
+    let mask = sched_getaffinity(None).unwrap();
+    let core = (0..CpuSet::MAX_CPU).rfind(|core| mask.is_set(*core)).unwrap();
+    let prefix = format!("culvert-eal-{}", std::process::id());
+    let options = EalOptions::new().huge_pages(HugePages::None).memory_mib(64).main_core(core).telemetry(true);
+    let eal = Eal::init(&options.file_prefix(prefix)).unwrap();
+    let mut there = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field =
+            |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let (name, cores) = (field("Name:"), field("Cpus_allowed_list:"));
+        if name.starts_with("eal-") || name.contains("telemetry") || name.starts_with("rte_") {
+            assert_eq!(cores, core.to_string(), "{name}");
+            there.push(name);
+        }
+    }
+    assert!(there.iter().any(|name| name.contains("telemetry")), "{there:?}");
+    drop(eal);
 }
 
 #[test]

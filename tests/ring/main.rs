@@ -19,6 +19,7 @@ mod packets;
 mod rig;
 
 mod answers;
+mod capture;
 mod changes;
 mod churn;
 mod cycles;
@@ -34,6 +35,8 @@ mod reload;
 mod saves;
 mod sockets;
 mod starts;
+mod telemetry;
+mod trace;
 
 /// What the shared client asks of its surroundings.
 mod harness {

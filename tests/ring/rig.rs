@@ -155,7 +155,11 @@ addresses = ["10.0.0.1/24"]
 
 impl Rig {
     pub fn new(options: &Options) -> Self {
-        let eal = eal();
+        Self::new_on(eal(), options)
+    }
+
+    /// The same on an EAL with options of its own.
+    pub fn new_on(eal: Eal, options: &Options) -> Self {
         let pool = Pool::create(&eal, &PoolOptions::new("far", 8191)).unwrap();
         let mut wan = Far::new(&eal, &pool, "wan", options.queues, options.ring, ROUTER_MAC);
         let mut lan = Far::new(&eal, &pool, "lan", options.queues, options.ring, HOST_MAC);

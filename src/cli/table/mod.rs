@@ -4,6 +4,7 @@ mod changes;
 mod control;
 mod health;
 mod machine;
+mod packets;
 mod peers;
 mod pmd;
 mod ports;
@@ -67,6 +68,8 @@ pub(super) enum Section {
     Health,
     /// Forwarding without a gateway.
     Pmd,
+    /// Packets themselves.
+    Packets,
     /// What needs no gateway.
     Machine,
     /// Changes to a running gateway, and the shell.
@@ -75,7 +78,8 @@ pub(super) enum Section {
 
 impl Section {
     /// All, in the order of the help.
-    pub(super) const ALL: [Self; 6] = [Self::Ports, Self::Pmd, Self::Peers, Self::Health, Self::Machine, Self::Control];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Ports, Self::Pmd, Self::Peers, Self::Health, Self::Packets, Self::Machine, Self::Control];
 
     /// Its name.
     pub(super) fn name(self) -> &'static str {
@@ -84,6 +88,7 @@ impl Section {
             Self::Pmd => "pmd",
             Self::Peers => "peers",
             Self::Health => "health",
+            Self::Packets => "packets",
             Self::Machine => "machine",
             Self::Control => "control",
         }
@@ -96,6 +101,7 @@ impl Section {
             Self::Pmd => "Ports brought up and proven without a gateway, as with DPDK's testpmd: culvert pmd",
             Self::Peers => "WireGuard interfaces, peers, handshakes and lookups",
             Self::Health => "What cores, queues and pools do, and why packets were dropped",
+            Self::Packets => "Packets themselves: which way they went, and what was in them",
             Self::Machine => "What needs no gateway: this machine and its files",
             Self::Control => "Settings of a running gateway, this shell, and help",
         }
@@ -109,6 +115,7 @@ pub(super) static COMMANDS: &[&[Command]] = &[
     peers::COMMANDS,
     changes::COMMANDS,
     health::COMMANDS,
+    packets::COMMANDS,
     machine::COMMANDS,
     reload::COMMANDS,
     control::COMMANDS,

@@ -1,14 +1,18 @@
 //! Answers what comes over the control socket, one request after the other, on the socket's thread. It may lock and allocate; workers
 //! never wait for it.
 
+mod capture;
 mod change;
 mod peers;
 pub(crate) mod port_rows;
 mod ports;
 mod system;
+mod trace;
 
+use super::capture::Capture;
 use super::plan::QueueRow;
 use super::reload::Reloader;
+use super::trace::Trace;
 use super::{Report, logs};
 use crate::aead::Backend;
 use crate::api::Request;
@@ -21,6 +25,7 @@ use crate::shared::Shared;
 use peers::Wanted;
 pub(super) use ports::Baselines;
 use serde_json::{Value, json};
+use std::os::fd::OwnedFd;
 
 /// Who answers. It goes before the ports do.
 #[derive(Debug)]
@@ -37,11 +42,13 @@ pub(super) struct Desk {
     pub(super) eal: Eal,
     pub(super) baselines: Baselines,
     pub(super) reloader: Arc<Reloader>,
+    pub(super) capture: Capture,
+    pub(super) trace: Trace,
 }
 
 impl Desk {
-    /// The answer, or why there is none.
-    pub(super) fn answer(&self, request: &Request) -> Result<Value, String> {
+    /// The answer, or why there is none; `file` was handed over with the request.
+    pub(super) fn answer(&self, request: &Request, file: Option<OwnedFd>) -> Result<Value, String> {
         let report = &self.report;
         Ok(match request {
             Request::ShowReport => report.json(),
@@ -85,6 +92,12 @@ impl Desk {
                 self.reloader.save(file.as_deref(), interface.as_deref(), *force)?
             }
             Request::Reload { keep } => self.reloader.reload(*keep)?,
+            Request::CaptureStart { .. } => self.capture_start(request, file)?,
+            Request::CaptureStop => self.capture.stop()?,
+            Request::ShowCapture => self.capture.show(),
+            Request::TraceAdd { packets, peer } => self.trace_add(*packets, peer.as_deref())?,
+            Request::ShowTrace => self.show_trace(),
+            Request::ClearTrace => self.clear_trace(),
             Request::SetLog { level } => {
                 logs::set(level)?;
                 json!({ "log": level })

@@ -262,7 +262,7 @@ impl Desk {
     }
 
     /// The one peer that is meant.
-    fn find(&self, asked: &str) -> Result<Arc<PeerRecord>, String> {
+    pub(super) fn find(&self, asked: &str) -> Result<Arc<PeerRecord>, String> {
         if let Ok(address) = asked.parse::<IpAddr>() {
             let reader = self.reader()?;
             let flow = self.shared.allowed.lookup(&reader, address);

@@ -29,7 +29,7 @@ struct Forwarded {
 
 impl Desk {
     /// The ports of an argument: a number, a name, or `all`.
-    fn ports_of(&self, port: &str) -> Result<Vec<(usize, &Port)>, String> {
+    pub(super) fn ports_of(&self, port: &str) -> Result<Vec<(usize, &Port)>, String> {
         let all = || self.ports.iter().enumerate();
         let found: Vec<_> = match port {
             "all" => all().collect(),
