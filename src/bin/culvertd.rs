@@ -3,12 +3,16 @@
 use clap::Parser;
 use culvert::cli::GatewayArguments;
 use culvert::config::{self, Config, ConfigError, Machine};
+use culvert::dpdk::HugePageHeap;
 use culvert::gateway::{Gateway, StartError, logs};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
 use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: HugePageHeap = HugePageHeap::new();
 
 fn main() -> ExitCode {
     let arguments = GatewayArguments::parse();

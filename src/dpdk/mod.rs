@@ -15,6 +15,7 @@ mod eal_log;
 mod eal_options;
 mod errno;
 mod fragments;
+mod heap;
 #[cfg(target_arch = "x86_64")]
 mod ipsec_mb;
 mod lcore;
@@ -38,6 +39,7 @@ pub use eal::{Eal, EalError};
 pub use eal_options::{EalOptions, HugePages, free_huge_pages_mib};
 pub use errno::Errno;
 pub use fragments::{FragmentTable, FragmentTableError};
+pub use heap::HugePageHeap;
 #[cfg(target_arch = "x86_64")]
 pub use ipsec_mb::{CIPHER_BURST, CipherDirection, CipherLibrary, CipherMessage};
 pub use lcore::{Lcore, LcoreError, LcoreGuard, LcoreId, lcores, register_thread};

@@ -75,6 +75,10 @@ const GROUPS: &[(&str, Measure)] = &[
 
 type Measure = fn(&mut Figures);
 
+/// As culvertd has it.
+#[global_allocator]
+static HEAP: culvert::dpdk::HugePageHeap = culvert::dpdk::HugePageHeap::new();
+
 /// With the name of one group: measures it. With several, or none for all: a process for each.
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
