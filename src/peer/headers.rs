@@ -1,9 +1,12 @@
 //! The outer headers of a peer's packets, kept from chunk to chunk.
 
 use crate::queue::sync::{AtomicU64, Ordering::Relaxed};
+use core::mem::offset_of;
 
 /// Words of the bytes: an IPv6 header and a UDP header.
 const WORDS: usize = 6;
+/// Words that hold an IPv4 header and a UDP header.
+const WORDS_V4: usize = 4;
 /// The longest IP and UDP headers.
 pub const MOST_HEADERS: usize = 8 * WORDS;
 
@@ -47,6 +50,9 @@ const FILLED: u64 = 1 << 32;
 const IPV6: u64 = 1 << 33;
 
 impl HeaderCache {
+    /// Bytes from its start that are asked while the headers are IPv4's.
+    pub(super) const ASKED_V4: usize = offset_of!(Self, bytes) + size_of::<u64>() * WORDS_V4;
+
     /// Copies the headers, IP and UDP of an empty datagram one behind the other (of IPv4 the first 28 bytes), to `headers`, if they were
     /// made of what `now` says. The egress claim's holder.
     #[inline]
@@ -56,11 +62,16 @@ impl HeaderCache {
         if way & FILLED == 0 || stamp != now {
             return None;
         }
+        let ipv6 = way & IPV6 != 0;
         // Straight to where they stay: what is written word by word and read at once by greater pieces costs a core dearly.
-        for (place, word) in headers.as_chunks_mut().0.iter_mut().zip(&self.bytes) {
-            *place = word.load(Relaxed).to_ne_bytes();
+        let copy = |(place, word): (&mut [u8; 8], &AtomicU64)| *place = word.load(Relaxed).to_ne_bytes();
+        let (places, (v4, rest)) = (headers.as_chunks_mut().0, self.bytes.split_at(WORDS_V4));
+        places.iter_mut().zip(v4).for_each(copy);
+        if ipv6 {
+            // These are on another cache line.
+            places.iter_mut().skip(WORDS_V4).zip(rest).for_each(copy);
         }
-        Some(OuterWay { ipv6: way & IPV6 != 0, adjacency: u32::try_from(way & u64::from(u32::MAX)).ok()? })
+        Some(OuterWay { ipv6, adjacency: u32::try_from(way & u64::from(u32::MAX)).ok()? })
     }
 
     /// Keeps headers that were made of what `now` said. The egress claim's holder.
@@ -94,7 +105,9 @@ mod tests {
             headers[8] = 9;
             let way = OuterWay { ipv6, adjacency: u32::MAX - 1 };
             cache.put(now, way, &headers);
-            assert_eq!(get(now), Some((way, headers)));
+            let (kept, copied) = get(now).unwrap();
+            let len = if ipv6 { MOST_HEADERS } else { 28 };
+            assert_eq!((kept, &copied[..len]), (way, &headers[..len]));
             assert_eq!(get(Stamp { endpoint: 4, ..now }), None);
             assert_eq!(get(Stamp { routes: 1, ..now }), None);
         }

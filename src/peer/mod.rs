@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 /// | `sent`, `received` | the egress and the ingress turn's holder: Relaxed load and store |
 ///
 /// The fields stand in the order of the cache lines of a flow, whose own last fields take 24 bytes of the first: both directions ask that
-/// one and the second, ingress the third, egress the fourth.
+/// one and the second, ingress the third, egress the fourth, and for IPv6's headers the fifth.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Peer {
@@ -65,6 +65,7 @@ const _: () = {
     // The phase and the copy that readers ask.
     let end_of_copy_0 = offset_of!(Peer, endpoint) + size_of::<u64>() * (1 + endpoint::WORDS);
     assert!(end_of_copy_0 == FIRST + LINE && offset_of!(Peer, sent) == FIRST + 2 * LINE);
+    assert!(offset_of!(Peer, headers) + HeaderCache::ASKED_V4 == FIRST + 3 * LINE, "but for IPv6's headers");
 };
 
 impl Peer {
