@@ -91,9 +91,9 @@ impl<A: PacketPool> CryptoWorker<A> {
         cycles.enter(Stage::Release);
         let mut released = self.release(turn, tx);
         cycles.enter(Stage::Drain);
-        let gathered = self.gather(turn);
+        let (gathered, keypairs) = self.gather(turn);
         if gathered > 0 {
-            self.cipher(turn);
+            self.cipher(turn, &keypairs);
             cycles.enter(Stage::Release);
             released += self.release(turn, tx);
         }
@@ -106,21 +106,24 @@ impl<A: PacketPool> CryptoWorker<A> {
     }
 
     /// Claims what is ready, looks up the keypairs and headers of all, and then pops: the cache misses of many peers run side by side.
-    fn gather(&mut self, turn: &Turn<'_, A>) -> usize {
+    /// Returns how many packets were popped, and, by the places of their chunks, what seals those that go out.
+    fn gather<'r>(&mut self, turn: &Turn<'r, A>) -> (usize, [Option<&'r Keypair>; PLACES]) {
         let claims = self.claim(turn);
         look_ahead(&claims, turn);
         // A place each; it stays free if nothing is popped.
         let places = self.free;
-        let mut keypairs: ArrayVec<Option<&Keypair>, BATCH> = ArrayVec::new();
-        for (claim, place) in claims.iter().zip(places) {
-            let keypair = if claim.dir() == Dir::Egress { usable(claim, turn) } else { None };
+        let mut keypairs = [None; PLACES];
+        for (claim, place) in claims.iter().zip(places).filter(|(claim, _)| claim.dir() == Dir::Egress) {
+            let keypair = usable(claim, turn);
             if let (Some(keypair), Some(chunk)) = (keypair, self.chunks.get_mut(place)) {
                 chunk.plan.make(claim, keypair, turn);
             }
-            keypairs.push(keypair);
+            if let Some(slot) = keypairs.get_mut(place) {
+                *slot = keypair;
+            }
         }
         let mut gathered = 0;
-        for ((claim, place), keypair) in claims.into_iter().zip(places).zip(keypairs) {
+        for (claim, place) in claims.into_iter().zip(places) {
             // More has come than was seen when they were claimed.
             if gathered >= BATCH {
                 claim.again(&turn.shared.flows, self.seat.index());
@@ -128,11 +131,11 @@ impl<A: PacketPool> CryptoWorker<A> {
             }
             gathered += match claim.dir() {
                 _ if claim.is_retired() => drain(claim, turn),
-                Dir::Egress => self.take_egress(claim, place, keypair, turn),
+                Dir::Egress => self.take_egress(claim, place, keypairs.get(place).copied().flatten(), turn),
                 Dir::Ingress => self.take_ingress(claim, place, turn),
             };
         }
-        gathered
+        (gathered, keypairs)
     }
 
     /// Takes directions off the ready list, for as many packets as make a batch and as many chunks as there are places.
@@ -228,7 +231,7 @@ impl<A: PacketPool> CryptoWorker<A> {
     }
 
     /// Seals and opens everything raw, as one batch a direction over all peers.
-    fn cipher(&mut self, turn: &Turn<'_, A>) {
+    fn cipher(&mut self, turn: &Turn<'_, A>, keypairs: &[Option<&Keypair>; PLACES]) {
         let cycles = &turn.counters.cycles;
         let (to_seal, to_open) = (std::mem::take(&mut self.to_seal), std::mem::take(&mut self.to_open));
         for (dir, raw) in [(Dir::Egress, to_seal), (Dir::Ingress, to_open)] {
@@ -242,8 +245,12 @@ impl<A: PacketPool> CryptoWorker<A> {
             }
             tap_point::drained(raw.of(&mut self.chunks), dir, turn);
             let mut jobs: ArrayVec<Job<'_>, JOBS> = ArrayVec::new();
-            for chunk in raw.of(&mut self.chunks) {
-                add_jobs(chunk, dir, &mut jobs, turn);
+            for (chunk, place) in raw.of(&mut self.chunks).zip(raw) {
+                let Chunk { packets, plan, .. } = chunk;
+                match dir {
+                    Dir::Egress => plan.jobs(packets, keypairs.get(place).copied().flatten(), |job| jobs.push(job)),
+                    Dir::Ingress => add_jobs_to_open(packets, &mut jobs, turn),
+                }
             }
             if !jobs.is_empty() {
                 cycles.enter(Stage::Aead);
@@ -484,19 +491,14 @@ pub(super) fn ask<A: PacketPool>(flow: &PeerFlow<A::Packet>, bits: u32, turn: &T
     }
 }
 
-/// Makes a job of every good packet of a raw chunk; one whose keypair is gone gets its verdict instead.
-fn add_jobs<'a, A: PacketPool>(
-    chunk: &'a mut Chunk<A::Packet>,
-    dir: Dir,
+/// Makes a job of every good packet of a raw chunk that came in; one whose keypair is gone gets its verdict instead.
+fn add_jobs_to_open<'a, A: PacketPool>(
+    packets: &'a mut [A::Packet],
     jobs: &mut ArrayVec<Job<'a>, JOBS>,
     turn: &Turn<'a, A>,
 ) {
-    if dir == Dir::Egress {
-        let keypair = turn.shared.index.lookup(turn.reader, chunk.plan.keypair());
-        return chunk.plan.jobs(&mut chunk.packets, keypair, |job| jobs.push(job));
-    }
     let mut keypair: Option<&Keypair> = None;
-    for packet in &mut chunk.packets {
+    for packet in packets {
         let (meta, data) = packet.parts_mut();
         if meta.verdict != 0 {
             continue;

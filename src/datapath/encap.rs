@@ -160,11 +160,6 @@ impl Plan {
         }
     }
 
-    /// Our index of the keypair.
-    pub(super) fn keypair(&self) -> u32 {
-        self.local
-    }
-
     /// The job of each packet that can go, with its nonce, padding and headers; the others get their verdict.
     #[inline]
     pub(super) fn jobs<'a, P: Packet>(
