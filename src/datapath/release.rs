@@ -13,7 +13,7 @@ use crate::wire::{
     wireguard::{self, DataHeader},
 };
 use arrayvec::ArrayVec;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Sends a sealed chunk. The egress turn's holder.
 pub(super) fn egress<A: PacketPool>(
@@ -64,17 +64,17 @@ struct Seen {
     any: bool,
     /// One of them was no keepalive.
     data: bool,
-    /// Where the last of them came from, address and port, that came to an address which is ours still, and that one.
-    from: Option<([u8; 16], u16, SocketAddr)>,
+    /// The notes of the last of them that came to an address which is ours: where from, and to.
+    last: Option<Meta>,
 }
 
 impl Seen {
-    /// Notes one that passed the window, and came to `asked`.
+    /// Notes one that passed the window, and whether what it came to is ours.
     #[inline]
-    fn note(&mut self, meta: &Meta, asked: Option<SocketAddr>) {
+    fn note(&mut self, meta: Meta, is_ours: bool) {
         self.any = true;
-        if let Some(asked) = asked {
-            self.from = Some((meta.source, meta.source_port, asked));
+        if is_ours {
+            self.last = Some(meta);
         }
     }
 }
@@ -138,8 +138,10 @@ impl<'t, 'r, A: PacketPool> Inbound<'t, 'r, A> {
                 self.flush(forward, tx);
             }
         }
-        if let Some((source, source_port, asked)) = &seen.from {
-            flow.roam(source, *source_port, *asked);
+        if let Some(last) = &seen.last
+            && let Some(asked) = turn.shared.asked(last)
+        {
+            flow.roam(&last.source, last.source_port, asked);
         }
         if seen.any && flow.stamps.received(turn.now_ms, seen.data) {
             flow.post(turn.reader, &turn.shared.flows);
@@ -237,7 +239,7 @@ fn accept<A: PacketPool>(
     if !keypair.replay().accept(meta.counter) {
         return Err(DropReason::Replay);
     }
-    seen.note(&meta, turn.shared.asked(&meta));
+    seen.note(meta, turn.shared.asked(&meta).is_some());
     confirm(flow, keypair, turn);
     let current = flow.keys.current() == Some(turn.shared.index.slot(keypair.local_index()));
     if current && keypair.wants_rekey_on_receive(turn.now_ms) {
@@ -287,11 +289,10 @@ mod tests {
     #[test]
     fn a_peer_is_where_its_last_packet_to_an_address_of_ours_came_from() {
         let mut seen = Seen::default();
-        let (ours, gone): (SocketAddr, _) = ("192.0.2.1:51820".parse().unwrap(), None);
-        for (number, asked) in [(1, gone), (2, Some(ours)), (3, Some(ours)), (4, gone)] {
-            seen.note(&Meta { source_port: number.into(), source: [number; 16], ..Meta::default() }, asked);
+        for (source_port, is_ours) in [(1, false), (2, true), (3, true), (4, false)] {
+            seen.note(Meta { source_port, ..Meta::default() }, is_ours);
             assert!(seen.any);
         }
-        assert_eq!(seen.from, Some(([3; 16], 3, ours)));
+        assert_eq!(seen.last.map(|meta| meta.source_port), Some(3));
     }
 }
