@@ -4,7 +4,7 @@ use super::classify::Way;
 use super::classify_burst::classify_burst;
 use super::crypto_worker::Turn;
 use super::handoff::Handoff;
-use super::{DropReason, Forward, Port, RxPort, Tx, rx, tap_point, undeliverable};
+use super::{DropReason, Forward, Port, RxPort, Tx, places::Places, rx, tap_point, undeliverable};
 use crate::frame::{BURST, Burst, Kind, Packet, PacketPool};
 use crate::queue::{Dir, Receiver};
 use crate::shared::Stage;
@@ -12,6 +12,9 @@ use arrayvec::ArrayVec;
 
 /// Bursts that one turn takes from the inbox: more than the cores that send by it can release in a turn of theirs.
 const INBOX_BURSTS: usize = 16;
+
+/// Packets that are enough for a worker's turn: a batch of the cipher, with which its costs a turn are small.
+const ENOUGH: usize = 2 * BURST;
 
 /// What one core polls.
 #[derive(Debug)]
@@ -32,19 +35,24 @@ impl<A: PacketPool> Io<A> {
     pub(super) fn poll(&mut self, turn: &Turn<'_, A>, tx: &mut Tx<A::Packet>, receive: bool) -> usize {
         let mut packets = self.serve_inbox(turn, tx);
         if receive {
-            for rx in &mut self.rx {
-                let Some(port) = turn.shared.port(rx.port) else { continue };
-                let cycles = &turn.counters.cycles;
-                cycles.enter(Stage::Rx);
-                let mut burst = Burst::new();
-                rx::receive(rx, port, &mut burst, &turn.shared.pool, turn.counters);
-                if !burst.is_empty() {
-                    packets += burst.len();
-                    cycles.did(Stage::Rx, burst.len(), 1);
-                    tap_point::received(&burst, port, turn);
-                    dispatch(&mut burst, port, turn);
-                }
+            packets += self.receive(turn);
+        }
+        packets
+    }
+
+    /// A burst of each queue; where these are few, full ones are followed by another, so that the worker of this core has more to do in
+    /// its turn. Returns how many packets came.
+    fn receive(&mut self, turn: &Turn<'_, A>) -> usize {
+        let (mut packets, mut full) = (0, Places(0));
+        for (place, rx) in self.rx.iter_mut().enumerate() {
+            let came = receive_burst(rx, turn);
+            packets += came;
+            if came == BURST {
+                full.insert(place);
             }
+        }
+        if packets < ENOUGH {
+            packets += full.of(&mut self.rx).map(|rx| receive_burst(rx, turn)).sum::<usize>();
         }
         packets
     }
@@ -73,6 +81,22 @@ impl<A: PacketPool> Io<A> {
         forward.push();
         packets
     }
+}
+
+/// Takes a burst from a queue, and hands every packet on; returns how many came.
+fn receive_burst<A: PacketPool>(rx: &mut RxPort<A::Packet>, turn: &Turn<'_, A>) -> usize {
+    let Some(port) = turn.shared.port(rx.port) else { return 0 };
+    let cycles = &turn.counters.cycles;
+    cycles.enter(Stage::Rx);
+    let mut burst = Burst::new();
+    rx::receive(rx, port, &mut burst, &turn.shared.pool, turn.counters);
+    let came = burst.len();
+    if came > 0 {
+        cycles.did(Stage::Rx, came, 1);
+        tap_point::received(&burst, port, turn);
+        dispatch(&mut burst, port, turn);
+    }
+    came
 }
 
 /// Classifies a burst and hands every packet on.
