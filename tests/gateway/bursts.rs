@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::harness::{Gateway, HOST, HOST_MAC, HOST6, LAN, LAN_MAC, ROUTER_MAC, WAN, WAN_MAC};
 use crate::packets::{self, Ip, tagged};
 use culvert::datapath::{Way, classify, classify_burst};
-use culvert::frame::heap::HeapPacket;
+use culvert::frame::heap::{HeapPacket, HeapWire};
 use culvert::frame::{BURST, Frame, Meta, Packet};
 use culvert::shared::{Port, Roles};
 use culvert::wire::{ipv4, protocol};
@@ -179,4 +179,25 @@ fn every_way_is_taken() {
     for way in ["Ingress", "Egress", "Handshake", "Control", "Undeliverable", "Drop"] {
         assert!(ways.contains(way), "{way} is not among {ways:?}");
     }
+}
+
+/// A queue alone has two full bursts a turn; where two queues bring a worker's batch together, each has one.
+#[test]
+fn a_full_burst_is_followed_by_another_where_few_came() {
+    let mut gw = Gateway::new();
+    let mut client = Client::new(1);
+    gw.add(&client);
+    gw.connect(&mut client);
+    (0..100).for_each(|n| gw.lan(&tagged(HOST, &client.inner(), n, 64)));
+    let left = |wires: &[HeapWire]| wires.iter().map(HeapWire::len).sum::<usize>();
+    gw.turn(0);
+    assert_eq!(left(&gw.lan_rx), 100 - 2 * BURST);
+    for n in 0..100 {
+        let frame = client.data(&tagged(&client.inner(), HOST, n, 64));
+        gw.wan(&frame);
+    }
+    gw.turn(0);
+    assert_eq!((left(&gw.wan_rx), left(&gw.lan_rx)), (100 - BURST, 100 - 3 * BURST));
+    gw.settle();
+    gw.finish();
 }
