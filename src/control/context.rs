@@ -1,6 +1,7 @@
 //! What the control threads share among themselves.
 
 pub use super::environment::Environment;
+use super::events::Events;
 use super::key_log::KeyLog;
 use super::record::{Directory, PeerRecord, PeerState};
 use crate::frame::PacketPool;
@@ -34,6 +35,8 @@ pub struct Context<A: PacketPool> {
     pub environment: Environment,
     /// Where handshake threads write the keys of sessions; not set, as always but for debugging: nowhere.
     pub key_log: OnceLock<KeyLog>,
+    /// What people may want to hear of.
+    pub events: Arc<Events>,
 }
 
 impl<A: PacketPool> Context<A> {
@@ -46,7 +49,8 @@ impl<A: PacketPool> Context<A> {
     pub fn within(environment: Environment, shared: Arc<Shared<A>>, requests: Vec<SyncSender<Request>>) -> Self {
         let directory = Directory::new(shared.tunnels.len());
         let identities = shared.tunnels.iter().map(|_| RwLock::new(None)).collect();
-        Self { shared, directory, identities, requests, environment, key_log: OnceLock::new() }
+        let (key_log, events) = (OnceLock::new(), Arc::default());
+        Self { shared, directory, identities, requests, environment, key_log, events }
     }
 
     /// The key of an interface now.

@@ -219,6 +219,7 @@ impl<A: PacketPool> Turn<'_, A> {
         if let Some(endpoint) = self.hands.shared.endpoint(meta) {
             flow.set_endpoint(Some(&endpoint));
         }
+        self.context.tell_where(&record, state, flow, true);
         flow.stamps.received(self.now_ms, false);
         add(&flow.handshake_received, RESPONSE_LEN);
         // Staged packets confirm the session; without any, an empty one does.

@@ -4,6 +4,7 @@ pub mod change;
 pub mod context;
 mod environment;
 mod errors;
+pub mod events;
 mod fragments;
 pub mod handshake;
 pub mod interface;

@@ -60,6 +60,8 @@ pub struct PeerState {
     pub configured_endpoint: Option<Box<SocketAddr>>,
     /// A peers file named it, or was written with it.
     pub listed: bool,
+    /// Where people were last told that it is; `None`: not connected.
+    pub told: Option<SocketAddr>,
     /// It was removed: whoever still holds the record leaves it alone.
     pub removed: bool,
 }
@@ -121,6 +123,7 @@ impl Default for PeerState {
             name: None,
             configured_endpoint: None,
             listed: false,
+            told: None,
             removed: false,
         }
     }

@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::errors::Errors;
+use super::events::Silence;
 use super::fragments::Fragments;
 use super::interface::Writer;
 use super::neighbour::{Budget, Event, NeighbourPort, Neighbours, WaitError};
@@ -336,6 +337,7 @@ fn look<A: PacketPool>(
         state.timers.handshake_complete();
         state.last_handshake = Some(context.environment.wall_clock());
     }
+    context.tell_where(&record, state, flow, asked & wants::CONFIRMED != 0);
     if asked & wants::SWEEP != 0 {
         context.sweep(state, flow, hands.reader, graves);
     }
@@ -360,12 +362,14 @@ fn look<A: PacketPool>(
         hands.send_keepalive(flow, Kind::Keepalive);
     }
     if due.give_up {
+        context.tell_silent(&record, state, Silence::NoAnswer);
         context.forget_handshake(state);
         // Release: pairs with the egress owner's swap.
         flow.give_up.store(true, Ordering::Release);
         flow.wake(hands.reader, Dir::Egress, &hands.shared.flows);
     }
     if due.wipe {
+        context.tell_silent(&record, state, Silence::Idle);
         context.wipe(state, flow, hands.reader, graves);
     }
     let next_ms = due.next_ms.into_iter().chain(again_ms).min();

@@ -27,6 +27,7 @@ mod cookies;
 mod crafted;
 mod differences;
 mod errors;
+mod events;
 mod fairness;
 mod floods;
 mod fragments;
