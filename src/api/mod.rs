@@ -35,6 +35,13 @@ macro_rules! requests {
                     $(Self::$variant { .. } => requests!(@ $kind),)*
                 }
             }
+
+            /// What it is called in JSON, without anything of what it says.
+            pub fn name(&self) -> String {
+                match self {
+                    $(Self::$variant { .. } => kebab(stringify!($variant)),)*
+                }
+            }
         }
     };
     (@ show) => { true };
@@ -107,6 +114,13 @@ requests! {
         port: String,
         /// They are.
         on: bool,
+    },
+    /// A port's link is taken up or down.
+    change SetLink {
+        /// As above.
+        port: String,
+        /// Up.
+        up: bool,
     },
     /// Queues and descriptors.
     show ShowConfigRxtx,
@@ -224,6 +238,13 @@ requests! {
     show ShowTrace,
     /// That is forgotten, and nothing is followed any more.
     change ClearTrace,
+    /// What happened.
+    show ShowEvents {
+        /// Only what came behind this number, the oldest first; without it the latest.
+        after: Option<u64>,
+        /// How many.
+        limit: Option<u32>,
+    },
     /// What is logged from now on.
     change SetLog {
         /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
@@ -274,6 +295,12 @@ pub enum CaptureOf {
     Drops,
 }
 
+/// `SetLog` as `set-log`.
+fn kebab(name: &str) -> String {
+    let small = name.chars().flat_map(|c| [c.is_ascii_uppercase().then_some('-'), Some(c.to_ascii_lowercase())]);
+    small.flatten().skip(1).collect()
+}
+
 /// By what peers are sorted; the most comes first, and names from a to z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -284,6 +311,8 @@ pub enum PeerSort {
     Rx,
     /// Bytes sent.
     Tx,
+    /// Bits a second, both ways, since anybody last asked so.
+    Rate,
     /// Their names.
     Name,
 }
@@ -298,6 +327,7 @@ mod tests {
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"do":"set-record-core-cycles","on":true}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        assert_eq!(request.name(), "set-record-core-cycles");
         assert!(!request.only_shows() && Request::ShowDrops { all: true }.only_shows());
         for wrong in ["", "show", "{}", r#"{"do":"fly"}"#, r#"{"do":"set-record-core-cycles"}"#] {
             assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");

@@ -39,7 +39,7 @@ pub(super) fn ask_desk(settings: &Settings, request: &Request) -> Result<Value, 
 /// [`AskError::Refused`], also where there is none.
 pub(super) fn order(settings: &Settings, request: &LabRequest) -> Result<Value, AskError> {
     let none = "this is for `culvert pmd`, which forwards without a gateway; a gateway has its ports from its configuration, and forwards as \
-                long as it runs";
+                long as it runs; set link-down port PORT takes a port off the network";
     match &settings.lab {
         Some(lab) => lab.borrow_mut().order(request).map_err(AskError::Refused),
         None => Err(AskError::Refused(none.to_owned())),

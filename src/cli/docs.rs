@@ -57,7 +57,7 @@ pub(super) fn reference() -> String {
             let (place, answer) = match command.action {
                 Action::Ask(_, answer) | Action::Send(_, answer) => ("Keys", answer),
                 Action::Order(_, answer) => ("Keys, in `culvert pmd`", answer),
-                Action::Local(_) => continue,
+                Action::Local(_) | Action::Follow(_) => continue,
             };
             let keys: Vec<String> = answer.keys().into_iter().map(|key| format!("`{key}`")).collect();
             let _ = writeln!(text, "\n{place}: {}.", keys.join(", "));

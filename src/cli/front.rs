@@ -3,7 +3,7 @@
 use super::ask::{AskError, Lab, ask_desk, order};
 use super::complete::next;
 use super::help::{about, overview, what_next};
-use super::line::Line;
+use super::line::{Line, Sieve};
 use super::render::{emphasis, render};
 use super::table::{Action, Answer, Command, grammar};
 use super::{batch, flags, lab_text, parse::Given};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often an interrupted wait is noticed.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// What flags say; a line of a file or the shell starts with those of the program.
 #[derive(Clone, Debug)]
@@ -120,6 +120,13 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure(pub(super) Outcome, pub(super) String);
 
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        let none = matches!(error, AskError::NoGateway { .. });
+        Self(if none { Outcome::NoGateway } else { Outcome::Failed }, error.to_string())
+    }
+}
+
 impl From<std::io::Error> for Failure {
     /// Who reads no more (`| head`) has had enough.
     fn from(_: std::io::Error) -> Self {
@@ -169,7 +176,10 @@ impl<O: Write, E: Write> Output<O, E> {
         if settings.help {
             return self.write(&about(command), Outcome::Done);
         }
-        let Some(period) = settings.watch else { return self.once(command, &given, &line, &settings) };
+        let by_itself = matches!(command.action, Action::Follow(_));
+        let Some(period) = settings.watch.filter(|_| !by_itself) else {
+            return self.once(command, &given, &line, &settings);
+        };
         loop {
             let began = Instant::now();
             if settings.bold {
@@ -205,32 +215,40 @@ impl<O: Write, E: Write> Output<O, E> {
     }
 
     fn once(&mut self, command: &Command, given: &Given, line: &Line, settings: &Settings) -> Outcome {
-        let (text, outcome) = match command.action {
-            // What says much as it goes along is not held back.
-            Action::Local(run) if line.filters.is_empty() => {
-                let ended = run(given, settings, &mut self.out);
-                return self.ended(settings, ended);
+        match command.action {
+            Action::Local(run) => self.here(line, settings, |out| run(given, settings, out)),
+            Action::Follow(run) => self.here(line, settings, |out| run(settings, out)),
+            Action::Ask(request, shown) => self.told(line, settings, answer(&request(given), shown, settings)),
+            Action::Send(request, shown) => {
+                let told = request(given).and_then(|asked| answer(&asked, shown, settings));
+                self.told(line, settings, told)
             }
-            Action::Local(run) => {
-                let mut text = Vec::new();
-                let ended = run(given, settings, &mut text);
-                (String::from_utf8_lossy(&text).into_owned(), self.ended(settings, ended))
+            Action::Order(request, shown) => {
+                let told = order(settings, &request(given)).map(|answer| text_of(&answer, shown, settings));
+                self.told(line, settings, told.map_err(Failure::from))
             }
-            Action::Ask(request, shown) => match answer(&request(given), shown, settings) {
-                Ok(text) => (text, Outcome::Done),
-                Err(failure) => return self.ended(settings, Err(failure)),
-            },
-            Action::Send(request, shown) => match request(given).and_then(|asked| answer(&asked, shown, settings)) {
-                Ok(text) => (text, Outcome::Done),
-                Err(failure) => return self.ended(settings, Err(failure)),
-            },
-            Action::Order(request, shown) => match order(settings, &request(given)) {
-                Ok(answer) => (text_of(&answer, shown, settings), Outcome::Done),
-                Err(error) => return self.fail(settings, Outcome::Failed, &error.to_string()),
-            },
-        };
-        let text = if line.filters.is_empty() { text } else { line.filter(&text) };
-        self.write(&text, outcome)
+        }
+    }
+
+    /// What the gateway said.
+    fn told(&mut self, line: &Line, settings: &Settings, told: Result<String, Failure>) -> Outcome {
+        match told {
+            Ok(text) => self.write(&line.filter(&text), Outcome::Done),
+            Err(failure) => self.ended(settings, Err(failure)),
+        }
+    }
+
+    /// What says much as it goes along is not held back.
+    fn here(
+        &mut self,
+        line: &Line,
+        settings: &Settings,
+        run: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    ) -> Outcome {
+        let mut out = Sieve::new(&line.filters, &mut self.out);
+        let ended = run(&mut out);
+        let written = out.end().map_err(Failure::from);
+        self.ended(settings, ended.and(written))
     }
 
     fn ended(&mut self, settings: &Settings, ended: Result<(), Failure>) -> Outcome {
@@ -260,13 +278,7 @@ impl<O: Write, E: Write> Output<O, E> {
 
 /// What the gateway answers, as it is shown.
 fn answer(request: &Request, shown: Answer, settings: &Settings) -> Result<String, Failure> {
-    match ask_desk(settings, request) {
-        Ok(answer) => Ok(text_of(&answer, shown, settings)),
-        Err(error) => {
-            let none = matches!(error, AskError::NoGateway { .. });
-            Err(Failure(if none { Outcome::NoGateway } else { Outcome::Failed }, error.to_string()))
-        }
-    }
+    Ok(text_of(&ask_desk(settings, request)?, shown, settings))
 }
 
 fn text_of(answer: &Value, shown: Answer, settings: &Settings) -> String {

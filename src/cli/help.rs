@@ -81,7 +81,7 @@ pub(super) fn about(command: &Command) -> String {
             format!("\nKeys of its JSON: {}\n", answer.keys().join(", "))
         }
         Action::Order(_, answer) => format!("\nKeys of its JSON, in culvert pmd: {}\n", answer.keys().join(", ")),
-        Action::Local(_) => String::new(),
+        Action::Local(_) | Action::Follow(_) => String::new(),
     };
     format!("{}\n  {}\n{more}{keys}", command.usage, command.help)
 }

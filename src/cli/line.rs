@@ -1,6 +1,7 @@
 //! A typed line: words, quotes, a comment, and what it is piped through.
 
 use regex::Regex;
+use std::io::Write;
 
 /// A line taken apart.
 #[derive(Debug, Default)]
@@ -59,15 +60,83 @@ impl Line {
 
     /// What of `output` passes the filters.
     pub(super) fn filter(&self, output: &str) -> String {
-        let mut lines: Vec<String> = output.lines().map(str::to_owned).collect();
-        for filter in &self.filters {
-            match filter {
-                Filter::Include(regex) => lines.retain(|line| regex.is_match(line)),
-                Filter::Exclude(regex) => lines.retain(|line| !regex.is_match(line)),
-                Filter::Count => lines = vec![lines.len().to_string()],
+        let mut passed = Vec::new();
+        let mut sieve = Sieve::new(&self.filters, &mut passed);
+        // A vector takes all.
+        let _never_fails = sieve.write_all(output.as_bytes()).and_then(|()| sieve.end());
+        String::from_utf8_lossy(&passed).into_owned()
+    }
+}
+
+/// Passes on what passes filters, line for line as it comes; counts come when all has. Without filters it passes all on as it is.
+pub(super) struct Sieve<'a, W> {
+    filters: &'a [Filter],
+    /// What each filter counted.
+    counts: Vec<usize>,
+    /// The line that is not whole yet.
+    line: Vec<u8>,
+    out: W,
+}
+
+impl<'a, W: Write> Sieve<'a, W> {
+    pub(super) fn new(filters: &'a [Filter], out: W) -> Self {
+        Self { filters, counts: vec![0; filters.len()], line: Vec::new(), out }
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn end(&mut self) -> std::io::Result<()> {
+        if !self.line.is_empty() {
+            let line = std::mem::take(&mut self.line);
+            self.pass(&String::from_utf8_lossy(&line), 0)?;
+        }
+        for at in 0..self.filters.len() {
+            if matches!(self.filters.get(at), Some(Filter::Count)) {
+                let count = self.counts.get(at).map(usize::to_string).unwrap_or_default();
+                self.pass(&count, at + 1)?;
             }
         }
-        lines.into_iter().map(|line| line + "\n").collect()
+        self.out.flush()
+    }
+
+    /// A line at the filter of this place.
+    fn pass(&mut self, line: &str, from: usize) -> std::io::Result<()> {
+        for (filter, count) in self.filters.iter().zip(&mut self.counts).skip(from) {
+            let passes = match filter {
+                Filter::Include(regex) => regex.is_match(line),
+                Filter::Exclude(regex) => !regex.is_match(line),
+                Filter::Count => {
+                    *count += 1;
+                    false
+                }
+            };
+            if !passes {
+                return Ok(());
+            }
+        }
+        writeln!(self.out, "{line}")
+    }
+}
+
+impl<W: Write> Write for Sieve<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.filters.is_empty() {
+            return self.out.write(bytes);
+        }
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match part.split_last() {
+                Some((b'\n', rest)) => {
+                    self.line.extend_from_slice(rest);
+                    let line = std::mem::take(&mut self.line);
+                    self.pass(&String::from_utf8_lossy(&line), 0)?;
+                }
+                _ => self.line.extend_from_slice(part),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 

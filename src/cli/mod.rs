@@ -21,6 +21,7 @@ pub mod lab;
 mod lab_text;
 mod line;
 mod manual;
+mod monitor;
 mod parse;
 mod pattern;
 mod pmd;
@@ -28,6 +29,7 @@ mod render;
 mod shell;
 mod table;
 mod testpmd;
+mod top;
 
 pub use arguments::GatewayArguments;
 pub use ask::{AskError, ask};

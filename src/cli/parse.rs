@@ -1,5 +1,6 @@
 //! From words to a command: unique prefixes, what may come next, and what was probably meant.
 
+use super::flags::FLAGS;
 use super::pattern::{Atom, Kind, Pattern};
 use super::table::Command;
 
@@ -312,7 +313,10 @@ fn mistake(walks: &[Walk<'_>], word: &str, before: String) -> Mistake {
     let mut near: Vec<(usize, &'static str)> = next
         .iter()
         .filter(|next| next.kind.is_none())
-        .map(|next| (strsim::damerau_levenshtein(next.text, word), next.text))
+        .map(|next| next.text)
+        // A flag that is none was left among the words.
+        .chain(FLAGS.iter().map(|flag| flag.long).filter(|_| word.starts_with("--")))
+        .map(|text| (strsim::damerau_levenshtein(text, word), text))
         .filter(|(distance, text)| *distance <= 2.min(text.len() / 2))
         .collect();
     near.sort_unstable();

@@ -3,6 +3,9 @@
 use serde_json::Value;
 use std::fmt::Write;
 
+/// Where RFC 3339 ends.
+const END_OF_9999_MS: u64 = 253_402_300_800_000;
+
 /// A part of an answer: a list of rows is shown as a table, an object as a list of names and values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
@@ -40,6 +43,10 @@ pub(super) enum Unit {
     Bytes,
     /// Milliseconds since, in words, left.
     Ago,
+    /// Milliseconds since the Unix epoch, as RFC 3339 has it, left.
+    Time,
+    /// Bits a second with a unit of 1000, right; a column of these in which nothing stands is left out.
+    Rate,
     /// A part of one as hundredths, right.
     Share,
     /// `yes` or `no`, left.
@@ -115,6 +122,10 @@ fn list(out: &mut String, value: &Value, columns: &[Column]) {
 }
 
 fn table(out: &mut String, rows: &[Value], columns: &[Column], bold: bool) {
+    let is_shown = |column: &&Column| {
+        column.unit != Unit::Rate || rows.iter().any(|row| row.get(column.key).is_some_and(|value| !value.is_null()))
+    };
+    let columns: Vec<&Column> = columns.iter().filter(is_shown).collect();
     let cells: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|column| column.unit.text(row.get(column.key))).collect()).collect();
     let width = |at: usize, title: &str| {
@@ -124,7 +135,7 @@ fn table(out: &mut String, rows: &[Value], columns: &[Column], bold: bool) {
     let widths: Vec<usize> = columns.iter().enumerate().map(|(at, column)| width(at, column.title)).collect();
     let line = |texts: &mut dyn Iterator<Item = &str>| {
         let mut line = String::new();
-        for ((text, column), width) in texts.zip(columns).zip(&widths) {
+        for ((text, column), width) in texts.zip(&columns).zip(&widths) {
             if !line.is_empty() {
                 line.push_str("  ");
             }
@@ -147,7 +158,7 @@ pub(super) fn emphasis(text: &str, bold: bool) -> String {
 
 impl Unit {
     fn is_right(self) -> bool {
-        matches!(self, Self::Count | Self::Bytes | Self::Share)
+        matches!(self, Self::Count | Self::Bytes | Self::Rate | Self::Share)
     }
 
     /// The value in words; what is missing is blank.
@@ -155,7 +166,9 @@ impl Unit {
         let Some(value) = value.filter(|value| !value.is_null()) else { return String::new() };
         match self {
             Self::Bytes => value.as_u64().map_or_else(|| plain(value), bytes),
+            Self::Rate => value.as_u64().map_or_else(|| plain(value), rate),
             Self::Ago => value.as_u64().map_or_else(|| plain(value), ago),
+            Self::Time => value.as_u64().map_or_else(|| plain(value), time),
             Self::Share => value.as_f64().map_or_else(|| plain(value), |share| format!("{:.1} %", share * 100.0)),
             Self::Flag => value.as_bool().map_or_else(|| plain(value), |yes| if yes { "yes" } else { "no" }.to_owned()),
             Self::List | Self::Words => {
@@ -185,6 +198,28 @@ fn bytes(bytes: u64) -> String {
         value /= 1024.0;
     }
     unreachable!("TiB ends the loop")
+}
+
+/// Bits a second, as they are sold: by thousands.
+pub(super) fn rate(bits: u64) -> String {
+    let mut value = bits as f64;
+    for unit in ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"] {
+        // What would be written as 1000.00 is 1.00 of the next.
+        if value < 999.995 || unit == "Gbit/s" {
+            return if unit == "bit/s" { format!("{bits} {unit}") } else { format!("{value:.2} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    unreachable!("Gbit/s ends the loop")
+}
+
+/// A time of UTC; what lies beyond the year 9999 as it is.
+fn time(ms: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(ms));
+    match time.filter(|_| ms < END_OF_9999_MS) {
+        Some(time) => humantime::format_rfc3339_millis(time).to_string(),
+        None => ms.to_string(),
+    }
 }
 
 /// A time since in its two largest units, as `wg show` has it.
@@ -253,6 +288,11 @@ C     1234
             (Unit::Ago, json!(63_999), "1 minute, 3 seconds ago"),
             (Unit::Ago, json!(90_000_000), "1 day, 1 hour ago"),
             (Unit::Ago, json!(3), "now"),
+            (Unit::Rate, json!(999), "999 bit/s"),
+            (Unit::Rate, json!(999_996), "1.00 Mbit/s"),
+            (Unit::Rate, json!(123_456_789_000_u64), "123.46 Gbit/s"),
+            (Unit::Time, json!(END_OF_9999_MS - 1), "9999-12-31T23:59:59.999Z"),
+            (Unit::Time, json!(u64::MAX), "18446744073709551615"),
             (Unit::Share, json!(0.5), "50.0 %"),
             (Unit::Flag, json!(false), "no"),
             (Unit::List, json!(["10.0.0.0/8", "::/0"]), "10.0.0.0/8, ::/0"),

@@ -136,6 +136,10 @@ impl Lab {
                 let ports = self.each(port, |id, lab| lab.port.set_promiscuous(*on).map(|()| json!(id)))?;
                 json!({ "promiscuous": if *on { "on" } else { "off" }, "ports": ports })
             }
+            Request::SetLink { port, up } => {
+                let ports = self.each(port, |id, lab| lab.port.set_link(*up).map(|()| json!(id)))?;
+                json!({ "link": if *up { "up" } else { "down" }, "ports": ports })
+            }
             Request::ShowMempool => {
                 let pool = self.pool();
                 json!({ "pool": {

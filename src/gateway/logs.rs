@@ -3,6 +3,7 @@
 //! DPDK's own lines come by the same way (`dpdk/eal_log.rs`), with the target `dpdk`. What a line is about stands in fields: `peer`,
 //! `port`, `interface`. In text, the sentence names it already.
 
+use super::warnings::Warnings;
 use crate::config::LogFormat;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +19,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Fields that a sentence names by itself.
-const NAMED: [&str; 3] = ["peer", "port", "interface"];
+pub(super) const NAMED: [&str; 3] = ["peer", "port", "interface"];
 
 /// Sets the log up in this form; how much is said, `CULVERT_LOG` tells (`info` without). Once, at the start of the process; a
 /// second call does nothing. Main thread.
@@ -33,7 +34,7 @@ pub fn init(format: LogFormat) {
         Form::Json => (json(io::stderr).boxed(), None),
         Form::Text => (text(io::stderr, io::stderr().is_terminal()).boxed(), None),
     };
-    if tracing_subscriber::registry().with(filter).with(form).try_init().is_ok() {
+    if tracing_subscriber::registry().with(filter).with(form).with(Warnings).try_init().is_ok() {
         let _first = FILTER.set(handle);
     }
     if let Some(error) = lost {

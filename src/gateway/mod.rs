@@ -16,6 +16,8 @@ mod tables;
 mod telemetry;
 mod threads;
 mod trace;
+mod warnings;
+mod watch;
 
 pub(crate) use desk::port_rows;
 pub use error::StartError;
@@ -34,7 +36,7 @@ use crate::dpdk::{Eal, Pool, Port, Telemetry};
 use crate::metrics::MetricsServer;
 use crate::queue::sync::Arc;
 use capture::Capture;
-use desk::{Baselines, Desk};
+use desk::{Baselines, Desk, Rates};
 use metrics::Numbers;
 use plan::Plan;
 use reload::Reloader;
@@ -114,6 +116,7 @@ impl Gateway {
         // Reading and moving the private keys left copies there.
         crate::noise::wipe_stack();
         let uapi = bind(config, &tables)?;
+        warnings::tell(Arc::clone(&tables.context.events));
         let stop = Arc::new(Stop::default());
         let report = Arc::new(Report::new(&tables, &pool));
         let starter =
@@ -136,6 +139,7 @@ impl Gateway {
             baselines: Baselines::default(),
             capture: Capture::default(),
             trace: Trace::default(),
+            rates: Rates::default(),
         };
         let socket = ControlSocket::bind(&config.control.socket, desk)?;
         let numbers = numbers(&tables, &report, &ports, backend);

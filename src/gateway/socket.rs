@@ -3,6 +3,7 @@
 
 use super::StartError;
 use super::desk::Desk;
+use super::watch::Watch;
 use crate::api::{LONGEST_REQUEST, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -111,15 +112,18 @@ struct Caller {
     /// What it handed over.
     file: Option<OwnedFd>,
     may_change: bool,
+    uid: u32,
     deadline: Instant,
 }
 
 fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &Arc<Desk>) {
     let mut callers = VecDeque::with_capacity(MOST_CALLERS);
     let mut errand: Option<JoinHandle<()>> = None;
+    let mut watch = Watch::new(desk);
     // Relaxed: as above.
     while !stop.load(Ordering::Relaxed) {
         wait(listener, &callers);
+        watch.tick(desk);
         match listener.accept() {
             Ok((stream, _)) => {
                 if callers.len() == MOST_CALLERS {
@@ -178,7 +182,7 @@ impl Caller {
         let may_change = [0, own].contains(&client.uid()) || group == Some(client.gid());
         let request = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST));
         let deadline = Instant::now() + PATIENCE;
-        Ok(Self { stream, request, answer: None, file: None, may_change, deadline })
+        Ok(Self { stream, request, answer: None, file: None, may_change, uid: client.uid(), deadline })
     }
 
     /// Goes on with it as far as it can without waiting. What drips holds its place for no longer than [`PATIENCE`] in
@@ -193,7 +197,7 @@ impl Caller {
                 Ok(request) if request.takes_long() => return Ok(Next::Errand(request)),
                 request => {
                     let file = self.file.take();
-                    self.begin_answer(request.and_then(|request| desk.answer(&request, file)));
+                    self.begin_answer(request.and_then(|request| desk.serve(&request, file, self.uid)));
                 }
             }
         }
@@ -222,7 +226,7 @@ impl Caller {
     fn send_on_errand(mut self, request: Request, desk: &Arc<Desk>) -> Option<JoinHandle<()>> {
         let desk = Arc::clone(desk);
         let run = move || {
-            let answer = line_of(desk.answer(&request, self.file.take()));
+            let answer = line_of(desk.serve(&request, self.file.take(), self.uid));
             let sent = self.stream.set_nonblocking(false).and_then(|()| {
                 self.stream.set_write_timeout(Some(PATIENCE))?;
                 self.stream.write_all(&answer)

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod fake;
 #[cfg(feature = "dpdk")]
 mod pmd;
 mod shell;
+mod terminal;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -107,29 +109,6 @@ fn flags_alone_do_something_in_a_file() {
     let output = culvert(&[], b"-e -x\n");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && said.contains("-:1: flags, and no command"), "{said}");
-}
-
-/// Who closes the connection without a word is no gateway of another version.
-#[test]
-fn an_answer_that_breaks_off_is_told_as_such() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("culvert.sock");
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let gateway = std::thread::spawn(move || {
-        for said in ["", "{\"account\""] {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut question = String::new();
-            std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut question).unwrap();
-            stream.write_all(said.as_bytes()).unwrap();
-        }
-    });
-    for _ in 0..2 {
-        let output = culvert(&["--socket", path.to_str().unwrap(), "show", "account"], b"");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && said.contains("broke off its answer"), "{said}");
-        assert!(said.contains("Does culvertd still run?"), "{said}");
-    }
-    gateway.join().unwrap();
 }
 
 #[test]

@@ -1,62 +1,23 @@
 //! The shell in a terminal (tmux): what a person sees.
 
-use std::process::Command;
+use crate::terminal::Terminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A terminal of 100 by 30 with the shell in it. It goes when this is dropped.
-struct Terminal {
-    server: String,
-    home: tempfile::TempDir,
+/// The shell in a terminal of 100 by 30, with a gateway behind this socket.
+fn shell(name: &str, socket: &Path) -> Terminal {
+    let line = format!("{} --socket {}", env!("CARGO_BIN_EXE_culvert"), socket.display());
+    Terminal::new(name, (100, 30), &line)
 }
 
-impl Terminal {
-    fn new(name: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let server = format!("culvert-{name}-{}", std::process::id());
-        let program = env!("CARGO_BIN_EXE_culvert");
-        let shell =
-            format!("XDG_STATE_HOME={} {program} --socket /nowhere/culvert.sock; sleep 60", home.path().display());
-        let terminal = Self { server, home };
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", &shell]);
-        terminal
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = Command::new("tmux").args(["-L", &self.server]).args(arguments).output();
-        let output = output.unwrap_or_else(|error| panic!("tmux: {error} (configs/setup.sh test installs it)"));
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn types(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"][..], keys].concat());
-    }
-
-    /// The screen, as soon as it ends so.
-    fn until(&self, end: &str) -> String {
-        let began = Instant::now();
-        loop {
-            let screen = self.tmux(&["capture-pane", "-p"]);
-            let screen: String = screen.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-            let screen = screen.trim_end().to_owned();
-            if screen.ends_with(end) {
-                return screen;
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "no {end:?} at the end of:\n{screen}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _gone = Command::new("tmux").args(["-L", &self.server, "kill-server"]).output();
-    }
+/// The same without a gateway.
+fn alone(name: &str) -> Terminal {
+    shell(name, Path::new("/nowhere/culvert.sock"))
 }
 
 #[test]
 fn a_question_mark_lists_and_tab_completes_and_the_line_stays() {
-    let terminal = Terminal::new("words");
+    let terminal = alone("words");
     terminal.until("culvert>");
     terminal.types(&["set reco", "?"]);
     terminal.until("culvert> set reco");
@@ -75,9 +36,34 @@ culvert> set record-core-cycles";
     assert!(screen.ends_with(expected), "{screen}");
 }
 
+/// What goes on and on ends by Ctrl-C, and the shell is there again.
+#[test]
+fn ctrl_c_ends_a_command_and_not_the_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = |_| "{\"events\":[],\"count\":{\"last\":3,\"lost\":0}}\n".to_owned();
+    let terminal = shell("interrupt", &crate::fake::gateway(folder.path(), quiet));
+    terminal.until("culvert>");
+    for command in ["monitor", "show events --watch=0.2"] {
+        terminal.types(&["-l", command]);
+        terminal.types(&["Enter"]);
+        terminal.until(if command == "monitor" { "culvert> monitor" } else { "Nothing happened yet." });
+        // It is told once it runs.
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.types(&["C-c"]);
+        terminal.until("\nculvert>");
+    }
+    let long = folder.path().join("long");
+    std::fs::write(&long, "help quit\n".repeat(1_000_000)).unwrap();
+    terminal.types(&["-l", &format!("load {}", long.display())]);
+    terminal.types(&["Enter"]);
+    terminal.until("leaves the shell; the gateway goes on");
+    terminal.types(&["C-c"]);
+    terminal.until(": ended here by Ctrl-C\nculvert>");
+}
+
 #[test]
 fn mistakes_and_ctrl_c_leave_the_shell_alone_and_the_history_is_kept() {
-    let terminal = Terminal::new("history");
+    let terminal = alone("history");
     terminal.until("culvert>");
     terminal.types(&["show dorps", "Enter"]);
     terminal.until("culvert: there is no \"dorps\" after \"show\"; did you mean drops?\nculvert>");

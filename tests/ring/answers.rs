@@ -76,7 +76,13 @@ fn answers_have_the_keys_that_the_reference_names() {
         let (usage, rest) = chapter.split_once('`').unwrap();
         let Some(keys) = rest.split("\nKeys: ").nth(1).map(|keys| keys.lines().next().unwrap()) else { continue };
         let named: BTreeSet<&str> = keys.split('`').skip(1).step_by(2).collect();
-        let line = usage.split(" [").next().unwrap().replace("PORT|all", "all").replace("on|off", "on");
+        let line = usage
+            .split(" [")
+            .next()
+            .unwrap()
+            .replace("PORT|all", "all")
+            .replace("on|off", "on")
+            .replace("link-up|link-down", "link-up");
         let line = line.replace("off|error|warn|info|debug|trace", "info");
         // A prefix of the other peer's, so that one is taken.
         let line = match line.as_str() {
@@ -166,7 +172,7 @@ fn ports_count_as_the_far_ends_do_and_a_clear_touches_only_what_is_shown() {
 
 #[test]
 fn peers_are_found_by_key_name_and_address() {
-    let (mut rig, client) = rig(20);
+    let (mut rig, mut client) = rig(20);
     let key = to_base64(&client.key());
     for peer in [key.as_str(), &key[..8], "laptop", &client.inner(), "10.77.1.2"] {
         let answer = json(&rig, &format!("show peer {peer}"));
@@ -191,6 +197,14 @@ fn peers_are_found_by_key_name_and_address() {
     let some = json(&rig, "show peers match ^10.99 limit 5 sort tx interface wg0");
     assert_eq!(some["count"], serde_json::json!({ "shown": 1, "matching": 1, "peers": 2 }));
     assert_eq!(json(&rig, "show peers limit 1")["count"]["shown"], 1);
+    // Rates are those since somebody asked for them.
+    assert_eq!((&all["peers"][0]["rx_bps"], text(&rig, "show peers").contains("receives")), (&Value::Null, false));
+    assert_eq!(json(&rig, "show peers sort rate")["peers"][1]["tx_bps"], 0);
+    rig.blast(vec![Source::outer(0, vec![client.data(&tagged(&client.inner(), HOST, 99, 1000))])], |_, _, _| ());
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let fast = json(&rig, "show peers sort rate")["peers"][0].clone();
+    assert!(fast["name"] == "laptop" && fast["rx_bps"].as_u64().unwrap() > 0, "{fast}");
+    assert!(text(&rig, "show peers sort rate").contains("bit/s"));
     assert!(refusal(&rig, "show peers limit 10001").contains("10000 at most"));
     assert!(refusal(&rig, "show peers interface wg7").contains("there are: wg0"));
     assert_eq!(text(&rig, "show peers match nobody").lines().next(), Some("No such peer."));

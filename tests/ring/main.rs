@@ -17,6 +17,9 @@ mod far;
 #[expect(dead_code, reason = "shared with the tests over heap packets")]
 mod packets;
 mod rig;
+#[path = "../cli/terminal.rs"]
+#[expect(dead_code, reason = "shared with the tests without a gateway")]
+mod terminal;
 
 mod answers;
 mod capture;
@@ -24,6 +27,7 @@ mod changes;
 mod churn;
 mod cycles;
 mod dos;
+mod events;
 mod fragments;
 mod full;
 mod garbage;
@@ -36,6 +40,7 @@ mod saves;
 mod sockets;
 mod starts;
 mod telemetry;
+mod top;
 mod trace;
 
 /// What the shared client asks of its surroundings.

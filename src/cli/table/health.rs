@@ -3,6 +3,7 @@
 use super::{Action, Answer, Command, Section};
 use crate::api::Request;
 use crate::cli::render::{Column, Unit, column, one, rows};
+use crate::cli::{monitor, top};
 
 const DROPS: &[Column] = &[
     column("reason", "reason", Unit::Text),
@@ -171,6 +172,43 @@ pub(super) const COMMANDS: &[Command] = &[
                 &[],
             ),
         ),
+    },
+    Command {
+        usage: "show events [limit N]",
+        section: Section::Health,
+        help: "the latest that happened: peers that came, moved or went, links, orders, warnings",
+        more: "20 of them unless `limit` says more; the gateway keeps 1024. `event` is connected, roamed, silent, link, handshakes (those \
+               that came to nothing, by reason, every 10 s at most), order (what somebody changed by the control socket) or warning.",
+        action: Action::Ask(
+            |given| Request::ShowEvents { after: None, limit: given.after("limit").and_then(|n| n.parse().ok()) },
+            Answer::Parts(
+                &[rows("events", monitor::COLUMNS).or("Nothing happened yet.")],
+                &[
+                    "events[].number",
+                    "events[].interface",
+                    "events[].public_key",
+                    "events[].endpoint",
+                    "count.last",
+                    "count.lost",
+                ],
+            ),
+        ),
+    },
+    Command {
+        usage: "monitor",
+        section: Section::Health,
+        help: "follows what happens from now on, a line each, until Ctrl-C",
+        more: "The events of `show events`, with `--json` an object a line. A peer that moved is seen within 10 s. Who reads too slowly \
+               is told how many events it lost ({\"lost\":N}).",
+        action: Action::Follow(monitor::monitor),
+    },
+    Command {
+        usage: "top",
+        section: Section::Health,
+        help: "cores, ports, drops and the fastest peers on a screen, anew every second",
+        more: "q ends it; b, r and s sort the peers by what goes both ways, what is received of them, and what is sent to them. \
+               `--watch=SECONDS` looks more or less often. With very many peers it asks the gateway less often by itself.",
+        action: Action::Follow(|settings, _| top::top(settings)),
     },
     Command {
         usage: "show report",

@@ -44,6 +44,8 @@ pub(super) enum Action {
     Order(fn(&Given) -> LabRequest, Answer),
     /// This process, without any gateway.
     Local(fn(&Given, &Settings, &mut dyn Write) -> Result<(), Failure>),
+    /// The same, and it goes on by itself until it is ended: `--watch` says how often it looks.
+    Follow(fn(&Settings, &mut dyn Write) -> Result<(), Failure>),
 }
 
 /// How an answer is shown. Either way its JSON has these keys: `rows[].name` is `name` in each of the list `rows`.

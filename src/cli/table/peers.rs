@@ -12,6 +12,8 @@ const PEERS: &[Column] = &[
     column("last_handshake_ms", "last handshake", Unit::Ago),
     column("rx_bytes", "received", Unit::Bytes),
     column("tx_bytes", "sent", Unit::Bytes),
+    column("rx_bps", "receives", Unit::Rate),
+    column("tx_bps", "sends", Unit::Rate),
     column("allowed_ips", "allowed ips", Unit::List),
 ];
 
@@ -65,6 +67,7 @@ fn sort(given: &crate::cli::parse::Given) -> PeerSort {
     match () {
         () if given.has("tx") => PeerSort::Tx,
         () if given.has("rx") => PeerSort::Rx,
+        () if given.has("rate") => PeerSort::Rate,
         () if given.has("name") => PeerSort::Name,
         () => PeerSort::Handshake,
     }
@@ -96,11 +99,12 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     },
     Command {
-        usage: "show peers [sort handshake|rx|tx|name] [limit N] [match RE] [interface INTERFACE]",
+        usage: "show peers [sort handshake|rx|tx|rate|name] [limit N] [match RE] [interface INTERFACE]",
         section: Section::Peers,
-        help: "the first peers of an order: the latest handshake, or most bytes",
+        help: "the first peers of an order: the latest handshake, most bytes, or the fastest",
         more: "20 of them unless `limit` says more, 10000 at most: `wg show INTERFACE dump` gives all. `match` looks at names, keys, \
-               endpoints and allowed ips.",
+               endpoints and allowed ips. `sort rate` adds bits a second, those since anybody last asked so: the first time, and 30 s \
+               after the last, they are 0.",
         action: Action::Ask(
             |given| Request::ShowPeers {
                 sort: sort(given),

@@ -145,6 +145,16 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     },
     Command {
+        usage: "set link-up|link-down port PORT|all",
+        section: Section::Ports,
+        help: "takes a port's link up or down, as far as its driver can",
+        more: "A port without link is off the network; the gateway goes on. Until somebody else says, or the gateway ends.",
+        action: Action::Ask(
+            |given| Request::SetLink { port: port(given), up: given.has("link-up") },
+            Answer::Silent(&["link", "ports"]),
+        ),
+    },
+    Command {
         usage: "show config rxtx",
         section: Section::Ports,
         help: "queues and descriptors of each port",

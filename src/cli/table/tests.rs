@@ -72,7 +72,7 @@ fn every_request_of_the_gateway_has_its_command() {
             Action::Ask(request, answer) => (request(&given), answer),
             Action::Send(request, answer) => (request(&given).unwrap(), answer),
             // Those of a lab never leave the process.
-            Action::Order(..) | Action::Local(_) => continue,
+            Action::Order(..) | Action::Local(_) | Action::Follow(_) => continue,
         };
         let json = serde_json::to_value(request).unwrap();
         assert!(asked.insert(json["do"].as_str().unwrap().to_owned()), "{} asks what another does", command.usage);
@@ -108,6 +108,8 @@ fn mistakes_say_what_was_probably_meant() {
         ("show dorps", r#"there is no "dorps" after "show"; did you mean drops?"#),
         ("show drops twice", r#"there is no "twice" after "show drops"; there may stand: all"#),
         ("show account twice", r#"there is no "twice" after "show account": the command is complete before it"#),
+        ("show account --jsno", r#"there is no "--jsno" after "show account"; did you mean --json?"#),
+        ("--wach show drops", r#"there is no "--wach" command; did you mean --watch?"#),
         ("set record-core-cycles", r#""set record-core-cycles" is not all: then comes on, off"#),
     ] {
         assert_eq!(usage_of(line).unwrap_err().to_string(), said);

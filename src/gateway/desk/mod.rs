@@ -3,9 +3,11 @@
 
 mod capture;
 mod change;
+mod events;
 mod peers;
 pub(crate) mod port_rows;
 mod ports;
+mod rates;
 mod system;
 mod trace;
 
@@ -24,6 +26,7 @@ use crate::queue::{Domain, sync::Arc};
 use crate::shared::Shared;
 use peers::Wanted;
 pub(super) use ports::Baselines;
+pub(super) use rates::Rates;
 use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 
@@ -44,6 +47,7 @@ pub(super) struct Desk {
     pub(super) reloader: Arc<Reloader>,
     pub(super) capture: Capture,
     pub(super) trace: Trace,
+    pub(super) rates: Rates,
 }
 
 impl Desk {
@@ -66,6 +70,7 @@ impl Desk {
             Request::ShowPortXstats { port } => self.port_xstats(port)?,
             Request::ClearPortStats { port } | Request::ClearPortXstats { port } => self.clear_port(port)?,
             Request::SetPromisc { port, on } => self.set_promisc(port, *on)?,
+            Request::SetLink { port, up } => self.set_link(port, *up)?,
             Request::ShowConfigRxtx => self.config_rxtx(),
             Request::ShowConfigCores => self.config_cores(),
             Request::ShowConfigFwd => self.config_fwd(),
@@ -98,6 +103,7 @@ impl Desk {
             Request::TraceAdd { packets, peer } => self.trace_add(*packets, peer.as_deref())?,
             Request::ShowTrace => self.show_trace(),
             Request::ClearTrace => self.clear_trace(),
+            Request::ShowEvents { after, limit } => self.events(*after, *limit),
             Request::SetLog { level } => {
                 logs::set(level)?;
                 json!({ "log": level })

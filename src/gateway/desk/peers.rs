@@ -1,6 +1,7 @@
 //! What is told about interfaces and peers. Each peer's record is locked for a moment; nothing of the data path waits.
 
 use super::Desk;
+use super::rates::Rate;
 use crate::api::PeerSort;
 use crate::config::keys::to_base64;
 use crate::control::record::{PeerRecord, PeerState};
@@ -14,7 +15,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Peers shown without a `limit`.
 const LIMIT: u32 = 20;
@@ -83,6 +84,7 @@ impl Desk {
         }
         let matching = wanted.matching.map(Regex::new).transpose().map_err(|error| error.to_string())?;
         let mut reader = self.reader()?;
+        let mut rates = (wanted.sort == PeerSort::Rate).then(|| self.rates.walk(Instant::now()));
         let mut found = Vec::new();
         let mut all = 0;
         for tunnel in self.tunnels(wanted.interface)? {
@@ -91,9 +93,11 @@ impl Desk {
                     reader.quiescent();
                 }
                 all += 1;
-                let Some(key) = self.sort_key(&reader, &record, wanted.sort) else { continue };
-                if matching.as_ref().is_none_or(|regex| self.matches(&reader, &record, regex)) {
-                    found.push((key, record.flow.0, record));
+                let Some(flow) = self.flow_of(&reader, &record) else { continue };
+                let rate = rates.as_mut().map(|rates| rates.rate(&record, flow));
+                let key = sort_key(flow, &record, wanted.sort, rate);
+                if matching.as_ref().is_none_or(|regex| matches(flow, &record, regex)) {
+                    found.push((key, record.flow.0, record, rate));
                 }
             }
         }
@@ -101,30 +105,14 @@ impl Desk {
         // Equals in the order in which they came.
         found.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         found.truncate(limit as usize);
-        let rows: Vec<Value> = found.iter().filter_map(|(_, _, record)| self.peer_row(&reader, record)).collect();
+        let row = |(_, _, record, rate): &(_, _, _, Option<Rate>)| {
+            let mut row = self.peer_row(&reader, record)?;
+            row["rx_bps"] = json!(rate.map(|rate| rate.rx_bps));
+            row["tx_bps"] = json!(rate.map(|rate| rate.tx_bps));
+            Some(row)
+        };
+        let rows: Vec<Value> = found.iter().filter_map(row).collect();
         Ok(json!({ "count": { "shown": rows.len(), "matching": matching, "peers": all }, "peers": rows }))
-    }
-
-    /// What a peer is sorted by, the first first. `None`: it is being removed.
-    fn sort_key(&self, reader: &Reader, record: &Arc<PeerRecord>, sort: PeerSort) -> Option<(Reverse<u128>, String)> {
-        let flow = self.flow_of(reader, record)?;
-        let number = |n: u128| (Reverse(n), String::new());
-        Some(match sort {
-            PeerSort::Rx => number(flow.bytes_received().into()),
-            PeerSort::Tx => number(flow.bytes_sent().into()),
-            PeerSort::Handshake => number(record.lock().last_handshake.map_or(0, |at| at.as_nanos())),
-            // Those without a name come last.
-            PeerSort::Name => (Reverse(0), record.lock().name.clone().unwrap_or_else(|| "\u{10ffff}".to_owned())),
-        })
-    }
-
-    fn matches(&self, reader: &Reader, record: &Arc<PeerRecord>, regex: &Regex) -> bool {
-        let endpoint = self.flow_of(reader, record).and_then(|flow| flow.endpoint());
-        let state = record.lock();
-        state.name.as_deref().is_some_and(|name| regex.is_match(name))
-            || regex.is_match(&to_base64(&record.public_key))
-            || endpoint.is_some_and(|endpoint| regex.is_match(&endpoint.remote.to_string()))
-            || state.allowed_ips.iter().any(|prefix| regex.is_match(&prefix.to_string()))
     }
 
     fn peer_row(&self, reader: &Reader, record: &Arc<PeerRecord>) -> Option<Value> {
@@ -362,4 +350,33 @@ fn summary([peers, connected, silent, never, without_endpoint]: [usize; 5]) -> V
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a peer is sorted by, the first first.
+fn sort_key(
+    flow: &PeerFlow<Mbuf>,
+    record: &PeerRecord,
+    sort: PeerSort,
+    rate: Option<Rate>,
+) -> (Reverse<u128>, Option<String>) {
+    let number = |n: u128| (Reverse(n), None);
+    match sort {
+        PeerSort::Rx => number(flow.bytes_received().into()),
+        PeerSort::Tx => number(flow.bytes_sent().into()),
+        PeerSort::Rate => number(rate.map_or(0, Rate::sum).into()),
+        PeerSort::Handshake => number(record.lock().last_handshake.map_or(0, |at| at.as_nanos())),
+        PeerSort::Name => {
+            let name = record.lock().name.clone();
+            // Those without a name come last.
+            (Reverse(u128::from(name.is_some())), name)
+        }
+    }
+}
+
+fn matches(flow: &PeerFlow<Mbuf>, record: &PeerRecord, regex: &Regex) -> bool {
+    let state = record.lock();
+    state.name.as_deref().is_some_and(|name| regex.is_match(name))
+        || regex.is_match(&to_base64(&record.public_key))
+        || flow.endpoint().is_some_and(|endpoint| regex.is_match(&endpoint.remote.to_string()))
+        || state.allowed_ips.iter().any(|prefix| regex.is_match(&prefix.to_string()))
 }

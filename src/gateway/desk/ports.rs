@@ -104,6 +104,16 @@ impl Desk {
         Ok(json!({ "promiscuous": if on { "on" } else { "off" }, "ports": ids }))
     }
 
+    pub(super) fn set_link(&self, port: &str, up: bool) -> Result<Value, String> {
+        let ports = self.ports_of(port)?;
+        for (_, port) in &ports {
+            port.set_link(up)
+                .map_err(|error| format!("{error}. Not every driver can: unplug it, or close it at the switch"))?;
+        }
+        let ids: Vec<usize> = ports.iter().map(|(id, _)| *id).collect();
+        Ok(json!({ "link": if up { "up" } else { "down" }, "ports": ids }))
+    }
+
     pub(super) fn fwd_stats(&self) -> Result<Value, String> {
         let mut total = Forwarded::default();
         let mut rows = Vec::new();
