@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 /// Connections at once: one more costs the oldest its place.
-const CONNECTIONS: usize = 32;
+pub(super) const CONNECTIONS: usize = 32;
 /// Headers of a request, at most.
 const HEADERS: usize = 64;
 /// Bytes of a request's line and headers together, at most: the least that hyper takes.

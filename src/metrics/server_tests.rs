@@ -1,5 +1,6 @@
 //! The server by itself, with clients of all sorts.
 
+use super::server::CONNECTIONS;
 use super::tests::{Fake, nothing_done};
 use super::*;
 use std::io::{Read, Write};
@@ -81,6 +82,11 @@ fn who_is_slow_or_says_nothing_holds_nobody_up() {
         stream.write_all(said).unwrap();
         stream
     };
+    let few: Vec<_> = (0..CONNECTIONS + 8).map(|_| connect(b"")).collect();
+    assert_serves(&server);
+    // The first has lost its place to the last, long before its time is over.
+    few[0].set_nonblocking(true).unwrap();
+    assert!(few[0].peek(&mut [0]).is_ok_and(|bytes| bytes == 0), "it is still held");
     let idle: Vec<_> = (0..500).map(|_| connect(b"")).collect();
     let half: Vec<_> = (0..100).map(|_| connect(b"GET /metr")).collect();
     // They ask, and never read.
@@ -88,7 +94,7 @@ fn who_is_slow_or_says_nothing_holds_nobody_up() {
     for _ in 0..20 {
         assert_serves(&server);
     }
-    drop((idle, half, deaf));
+    drop((few, idle, half, deaf));
     assert_serves(&server);
 }
 

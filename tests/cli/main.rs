@@ -70,8 +70,19 @@ fn a_configuration_is_checked_without_a_gateway() {
     assert!(code == Some(0) && said.contains("/culvert.toml: good, 1 peers"), "{said}");
     let (code, said) = check(peer, &text.replace("role", "roll"));
     assert!(code == Some(1) && said.starts_with("culvert: /culvert.toml:4") && said.contains("roll"), "{said}");
+    let (code, said) = check(peer, &text.replace("\"wan\"", "\"all\""));
+    assert!(code == Some(1) && said.starts_with("culvert: /culvert.toml:2") && said.contains("all ports"), "{said}");
     let (code, said) = check(&peer.replace("10.9", "10.999"), text);
     assert!(code == Some(1) && said.starts_with("culvert: /wg0.conf:3"), "{said}");
+}
+
+#[test]
+fn a_file_goes_on_after_a_mistake_unless_told_to_end() {
+    let lines = b"fly\nhelp quit | count\n";
+    for (flags, said) in [(&[][..], "2\n"), (&["-e"], "")] {
+        let output = culvert(flags, lines);
+        assert!(output.status.code() == Some(2) && output.stdout == said.as_bytes(), "{flags:?}: {output:?}");
+    }
 }
 
 /// `--watch` holds for one command: `load` is done again and again, its lines are not.

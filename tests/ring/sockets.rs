@@ -5,8 +5,11 @@ use crate::client::Client;
 use crate::rig::{Options, Rig, uapi};
 use culvert::api::Request;
 use culvert::cli;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::{self, Gid, Uid};
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -39,6 +42,14 @@ fn silent(path: &Path, count: usize, said: &[u8]) -> Vec<UnixStream> {
     std::iter::repeat_with(connect).take(count).collect()
 }
 
+/// Whether the other end goes, within far more than its patience.
+fn hangs_up(stream: &UnixStream) -> bool {
+    let long = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut fds, Some(&long)).unwrap();
+    fds[0].revents().contains(PollFlags::HUP)
+}
+
 /// Everything that a client of `culvert.sock` can do wrong.
 fn abuse(path: &Path) {
     shows(path);
@@ -65,6 +76,31 @@ fn abuse(path: &Path) {
     }
     drop((half, idle));
     shows(path);
+    assert!(hangs_up(&silent(path, 1, b"{\"do\"").remove(0)), "it is waited for without end");
+}
+
+/// Who may only connect, by the socket's group as one of his others, is shown things and changes none.
+#[test]
+fn others_of_the_group_change_nothing() {
+    let rig = Rig::new(&Options::default());
+    let folder = rig.folder.path().to_owned();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711)).unwrap();
+    let path = folder.join("culvert.sock");
+    let changes = b"{\"do\":\"set-log\",\"level\":\"info\"}\n";
+    assert!(!ask(&path, changes).contains("only root"), "root may");
+    let nobody = std::thread::spawn(move || {
+        // Of this thread alone.
+        thread::set_thread_groups(&[Gid::ROOT]).unwrap();
+        let gid = Gid::from_raw(65534);
+        thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        let uid = Uid::from_raw(65534);
+        thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        assert!(ask(&path, b"{\"do\":\"show-account\"}\n").starts_with("{\"account\""));
+        let answer = ask(&path, changes);
+        assert!(answer.starts_with("{\"error\":\"only root, "), "{answer}");
+    });
+    nobody.join().unwrap();
+    rig.finish();
 }
 
 /// An answer that no buffer of the kernel holds waits for its reader, and for nobody else: each of these would have held all others up for
@@ -84,6 +120,9 @@ fn slow_readers_slow_only_themselves() {
     // Who reads at last gets it whole, or nothing more once it has been waited for long enough.
     let whole = ask(&path, question);
     assert!(whole.len() > 300_000 && whole.ends_with("}\n"), "{}", whole.len());
+    // Who never reads is given up.
+    let hang_up = slow.iter().filter(|stream| hangs_up(stream)).count();
+    assert_eq!(hang_up, slow.len());
     drop(slow);
     rig.finish();
 }
