@@ -28,6 +28,7 @@ p2      published::models::publish                               one reader is n
 p3      published::models::another_polls                         done read without Acquire
 p4      published::models::report                                a report without Release
 p5      published::models::come_online                           a grace period starts without its fence
+q1      records::tests::what_is_popped_was_pushed_whole_and_in_order said to be there before it is
 s1      seqlock::tests::never_torn                               the reader does not look again
 s2      seqlock::tests::never_torn                               the fence of the writer is missing
 '

@@ -117,35 +117,33 @@ mod tests {
     }
 
     /// Under loom `q1` has to break it (that what is popped is not written over meanwhile, loom cannot tell: no load of its comes late).
+    /// Who pops is the thread that is begun: loom remembers one access of a word, and who pushes looks at `written` before he writes it.
     #[test]
     fn what_is_popped_was_pushed_whole_and_in_order() {
         model(|| {
             // Room for one record, so that the second is written over the first.
             let records = Arc::new(Records::new(4));
             let there = Arc::clone(&records);
-            let pushing = thread::spawn(move || (1..3).filter(|n| there.push(&[*n, *n], &[byte(*n); 3])).count());
-            let mut bytes = Vec::new();
-            let mut last = 0;
-            let mut check = |[first, second]: [u64; 2], bytes: &[u8]| {
+            let popping = thread::spawn(move || pop_some(&there, 0, 2));
+            let pushed = (1..3).filter(|n| records.push(&[*n, *n], &[byte(*n); 3])).count();
+            let (popped, last) = popping.join().unwrap();
+            assert_eq!(popped + pop_some(&records, last, 2).0, pushed);
+        });
+    }
+
+    /// Tries so many times. How many there were, and the number of the last: each is whole and comes behind `last`.
+    fn pop_some(records: &Records, mut last: u64, tries: u32) -> (usize, u64) {
+        let mut bytes = Vec::new();
+        let mut popped = 0;
+        for _ in 0..tries {
+            if let Some([first, second]) = records.pop::<2>(&mut bytes) {
                 assert_eq!(first, second, "torn");
                 assert_eq!(bytes, [byte(first); 3]);
                 assert!(first > last, "in order");
-                last = first;
-            };
-            let mut popped = 0;
-            for _ in 0..2 {
-                if let Some(head) = records.pop::<2>(&mut bytes) {
-                    check(head, &bytes);
-                    popped += 1;
-                }
+                (last, popped) = (first, popped + 1);
             }
-            let pushed = pushing.join().unwrap();
-            while let Some(head) = records.pop::<2>(&mut bytes) {
-                check(head, &bytes);
-                popped += 1;
-            }
-            assert_eq!(popped, pushed);
-        });
+        }
+        (popped, last)
     }
 
     #[cfg(not(loom))]
