@@ -69,7 +69,7 @@ test_tools() {
     # The shell on a screen, and the manual page.
     optional_package tmux
     optional_package groff groff-base
-    telemetry_script
+    dpdk_programs
     promtool
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
@@ -81,15 +81,17 @@ test_tools() {
     done
 }
 
-# Of the package dpdk-dev one script.
-telemetry_script() {
+# Of the package dpdk-dev two programs that ours are compared with.
+dpdk_programs() {
     bin=$(cd "$(dirname "$0")/.." && pwd)/target/tools/bin
-    if [ -x "$bin/dpdk-telemetry.py" ] || [ -x /usr/bin/dpdk-telemetry.py ]; then return 0; fi
-    say "gets dpdk-telemetry.py"
-    mkdir -p "$bin"
-    (cd "$work" && apt-get -q download dpdk-dev &&
-        dpkg-deb --fsys-tarfile dpdk-dev_*.deb | tar -xO ./usr/bin/dpdk-telemetry.py >dpdk-telemetry.py &&
-        chmod 755 dpdk-telemetry.py && mv dpdk-telemetry.py "$bin") || say "dpdk-telemetry.py could not be got"
+    for program in dpdk-telemetry.py dpdk-testpmd; do
+        if [ -x "$bin/$program" ] || [ -x "/usr/bin/$program" ]; then continue; fi
+        say "gets $program"
+        mkdir -p "$bin"
+        (cd "$work" && { [ -e dpdk-dev_*.deb ] || apt-get -q download dpdk-dev; } &&
+            dpkg-deb --fsys-tarfile dpdk-dev_*.deb | tar -xO "./usr/bin/$program" >"$program" &&
+            chmod 755 "$program" && mv "$program" "$bin") || say "$program could not be got"
+    done
 }
 
 # Of the package prometheus its checker alone, into target/tools: installed, the package would start a server.
