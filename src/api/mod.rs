@@ -29,7 +29,7 @@ macro_rules! requests {
         }
 
         impl Request {
-            /// Whether it only looks: then it changes nothing, not even what others are shown.
+            /// Whether it only looks: then it changes nothing but since when others are shown rates.
             pub fn only_shows(&self) -> bool {
                 match self {
                     $(Self::$variant { .. } => requests!(@ $kind),)*

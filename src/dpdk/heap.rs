@@ -102,7 +102,7 @@ impl Class {
 
     /// Takes another piece from the system, for ever. What is left of the one before is less than a cell.
     fn grow(&mut self) {
-        let len = FIRST_PIECE.checked_shl(self.pieces).unwrap_or(LAST_PIECE).min(LAST_PIECE);
+        let len = FIRST_PIECE << self.pieces.min(LAST_PIECE.ilog2() - FIRST_PIECE.ilog2());
         let Ok(layout) = Layout::from_size_align(len, len.min(HUGE)) else { return };
         // SAFETY: it has a size.
         let piece = unsafe { System.alloc(layout) };
@@ -127,7 +127,7 @@ impl Class {
     }
 }
 
-/// Asks for huge pages for memory that nobody has touched yet. No matter if that fails: it is about speed alone.
+/// Asks for huge pages for this memory, best before anybody has touched it. No matter if that fails: it is about speed alone.
 fn ask_for_huge_pages(memory: *mut u8, len: usize) {
     let skipped = memory.align_offset(PAGE);
     let whole = len.saturating_sub(skipped) / PAGE * PAGE;
@@ -262,6 +262,18 @@ mod tests {
             assert!(unsafe { std::slice::from_raw_parts(memory, size) }.iter().all(|byte| *byte == mark));
             // SAFETY: as above.
             unsafe { heap.dealloc(memory, layout(size)) };
+        }
+    }
+
+    #[test]
+    fn pieces_stay_as_long_as_the_longest_however_many() {
+        for (pieces, len) in [(0, FIRST_PIECE), (1, 2 * FIRST_PIECE), (8, LAST_PIECE / 2), (9, LAST_PIECE)]
+            .into_iter()
+            .chain([10, 31, 47, 48, 63, 64, u32::MAX].map(|pieces| (pieces, LAST_PIECE)))
+        {
+            let mut class = Class { free: None, next: ptr::null_mut(), left: 0, pieces };
+            assert!(!class.take(1280).is_null());
+            assert_eq!(class.left, len - 1280, "{pieces}");
         }
     }
 

@@ -120,7 +120,8 @@ fn cut<T>(all: &[T], most: usize, row: impl Fn(&T) -> Vec<String>) -> Vec<Vec<St
 
 /// A count in as many characters as it deserves.
 fn count(value: f64) -> String {
-    let mut value = value;
+    // The sum of nothing is -0.
+    let mut value = value + 0.0;
     for unit in ["", " k", " M", " G"] {
         // What would be written as 1000 is 1.00 of the next.
         if value < 999.5 && unit.is_empty() {
@@ -187,7 +188,8 @@ a\u{fffd}[2J                      wg1        0 bit/s        0 bit/s
 
     #[test]
     fn counts_stay_short() {
-        for (value, text) in [(0.0, "0"), (999.4, "999"), (999.6, "1.0 k"), (1_234_567.0, "1.2 M"), (5e12, "5000.0 G")]
+        for (value, text) in
+            [(0.0, "0"), (-0.0, "0"), (999.4, "999"), (999.6, "1.0 k"), (1_234_567.0, "1.2 M"), (5e12, "5000.0 G")]
         {
             assert_eq!(count(value), text);
         }

@@ -79,7 +79,14 @@ fn rights(subject: &Subject<'_>, shown: String, metadata: &Metadata) -> Finding 
     if open && sticky {
         return finding.mend(Mend::advice("Name a folder of its own in [control]"));
     }
-    let owner = alien.map(|owner| Mend::fix(Fix::Owner { path: shown.clone(), owner }));
+    // What has another's name may be another's, as /run is: that is for people to say.
+    let ours = shown.split('/').any(|part| part == USER);
+    let owner = alien.map(|owner| match ours {
+        true => Mend::fix(Fix::Owner { path: shown.clone(), owner }),
+        false => Mend::advice(format!(
+            "Name a folder of culvert's own in [control]; or, if nobody else uses it: chown {USER}: {shown}"
+        )),
+    });
     // Rights are taken away only.
     let rights = open.then(|| Mend::fix(Fix::Mode { path: shown, mode: mode & !0o022 }));
     owner.into_iter().chain(rights).fold(finding, Finding::mend)

@@ -310,6 +310,8 @@ pub(super) static CASES: &[Case] = &[
     case("control-socket", "", |t| { t.mode("run/culvert", 0o777); }, Warning, "may be written by others than its owner (mode 0777)",
         &["chmod 755 /run/culvert   (--fix does it)"]),
     case("wg-sockets", "", |_| {}, Ok, "/var/run/wireguard is its owner's alone to write", &[]),
+    case("wg-sockets", "", other_user, Warning, "/var/run/wireguard is not the user culvert's",
+        &["Name a folder of culvert's own in [control]; or, if nobody else uses it: chown culvert: /var/run/wireguard"]),
     case("wg-sockets", "", |t| { t.mode("var/run/wireguard", 0o720); }, Warning, "(mode 0720)", &["chmod 700 /var/run/wireguard   (--fix does it)"]),
     case("wg-sockets", "", |t| { t.mode("var/run/wireguard", 0o1777); }, Warning, "(mode 1777)", &["Name a folder of its own in [control]"]),
     case("wg-sockets", "", |t| { t.remove("var/run/wireguard").file("var/run/wireguard", ""); }, Fail, "/var/run/wireguard is no folder",
