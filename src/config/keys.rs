@@ -1,12 +1,12 @@
 //! Private keys from files, and keys from their text.
 
 use super::error::{ConfigError, Place, io_words};
+use super::file;
 use super::leaf::CREDENTIALS;
 use super::types::{Config, Interface};
 use crate::control::change::SecretKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -83,11 +83,7 @@ fn read_private(path: &Path, credentials: Option<&Path>) -> Result<Zeroizing<Vec
         refuse(path, io_words(&error), mend)
     };
     // The mode is looked at before anything is read, and of the same open file.
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
-    }
+    let (file, metadata) = file::open(path).map_err(unreadable)?;
     let mode = metadata.permissions().mode() & 0o777;
     let group = match credentials {
         Some(folder) if path.starts_with(folder) => 0o040,

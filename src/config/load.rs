@@ -1,6 +1,7 @@
 //! The layers put together: built-in defaults, the file, `conf.d`, the variables.
 
 use super::error::{ConfigError, Place, io_words};
+use super::file;
 use super::layer::{self, Folders, Layer, folder_of};
 use super::places::Places;
 use super::typed::Typed;
@@ -8,6 +9,9 @@ use super::types::{Config, DEFAULT_MAX_PEERS, Machine};
 use super::variables::{self, PREFIX};
 use ::config::Value;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a file of settings, at most.
+const LIMIT: u64 = 16 << 20;
 
 /// Reads `path`, `conf.d/*.toml` beside it and the variables; [`Machine::read`] tells the default cores, so call it
 /// before `rte_eal_init` (or [`load_for`] with the cores read before it). Control thread; blocks on files.
@@ -56,7 +60,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let (_, mut bytes) = file::read(path, LIMIT).map_err(|error| {
         let mend = match error.kind() {
             std::io::ErrorKind::NotFound => "Name the file with --config FILE",
             std::io::ErrorKind::PermissionDenied => "Let the group culvert read it: chmod 640, chgrp culvert",
@@ -64,7 +68,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         };
         ConfigError::new(Place::File(path.into()), "", io_words(&error), mend)
     })?;
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(std::mem::take(&mut bytes)).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
         let place = Place::Line(path.into(), u32::try_from(line).unwrap_or(u32::MAX));

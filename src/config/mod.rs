@@ -9,6 +9,7 @@
 
 mod check;
 mod error;
+mod file;
 pub mod keys;
 mod layer;
 mod leaf;

@@ -206,8 +206,11 @@ impl Plan {
     fn refusal(&self, at: usize, error: &ChangeError) -> String {
         let file = self.interfaces.get(at).and_then(|planned| planned.peers_file.as_deref());
         let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+        // Each change is held against what runs, not against what the others leave of it.
+        let moving = "to move it here, take it out, reload, add it again and reload";
         match error {
-            ChangeError::PrefixTaken { line, .. } if *line > 0 => format!("{file}:{line}: {error}"),
+            ChangeError::PrefixTaken { line, .. } if *line > 0 => format!("{file}:{line}: {error}; {moving}"),
+            ChangeError::PrefixTaken { .. } | ChangeError::PortTaken { .. } => format!("{file}: {error}; {moving}"),
             ChangeError::TooManyPeers { .. } => {
                 format!("{file}: {error} ([[interface]] max_peers), and restart culvertd")
             }

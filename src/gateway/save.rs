@@ -1,11 +1,12 @@
 //! `peers save`: the running peers go back into their file.
 
 use super::reload::{Reloader, Running};
-use crate::config::peers_file::{self, Stamp};
+use crate::config::peers_file;
 use crate::control::interface::Interface;
 use crate::dpdk::Pool;
 use crate::queue::sync::Arc;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -30,16 +31,16 @@ impl Reloader {
         for errand in self.errands(&running, file, interface)? {
             let Some(interface) = self.interfaces().get(errand.at) else { continue };
             let old = errand.old(&running, force)?;
-            let peers = interface.snapshot().ok_or("too many look at once; ask again")?;
-            let text = peers_file::rewrite(&old, &peers);
+            let saved = interface.snapshot().ok_or("too many look at once; ask again")?;
+            let text = peers_file::rewrite(&old, &saved.peers);
             let stamp = peers_file::replace(&errand.path, &text).map_err(|error| error.to_string())?;
             if errand.own {
-                interface.note_saved(&peers);
+                interface.note_saved(&saved);
                 if let Some(place) = running.stamps.get_mut(errand.at) {
                     *place = Some(stamp);
                 }
             }
-            rows.push(json!({ "interface": interface.name(), "file": errand.path, "peers": peers.len() }));
+            rows.push(json!({ "interface": interface.name(), "file": errand.path, "peers": saved.peers.len() }));
         }
         // Copies of preshared keys.
         crate::noise::wipe_stack();
@@ -76,9 +77,10 @@ impl Errand {
         let path = self.path.display();
         if !self.own {
             self.check_folder(running)?;
+            self.check_name(running)?;
         }
-        let there = match std::fs::metadata(&self.path) {
-            Ok(there) => Stamp::of(&there),
+        let (there, mut bytes) = match peers_file::read(&self.path) {
+            Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Zeroizing::default()),
             Err(error) => return Err(format!("{path}: {error}")),
         };
@@ -91,8 +93,10 @@ impl Errand {
         if !self.own && !force {
             return Err(format!("{path} is there already: say another file, or --force"));
         }
-        let text =
-            std::fs::read_to_string(&self.path).map(Zeroizing::new).map_err(|error| format!("{path}: {error}"))?;
+        let text = String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            format!("{path} is no peers file: it is not UTF-8")
+        })?;
         if !self.own {
             // Nothing but peers is ever overwritten.
             peers_file::parse(&text, "").map_err(|_| format!("{path} is no peers file: say another one"))?;
@@ -112,6 +116,21 @@ impl Errand {
         let names: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
         let (path, names) = (self.path.display(), names.join(" or "));
         Err(format!("{path}: the gateway writes beside its own files only: name one in {names}"))
+    }
+
+    /// Others read what lies beside its files (in `/etc`, for one), and some do so by its name alone: it has to be a peers file's.
+    fn check_name(&self, running: &Running) -> Result<(), String> {
+        let interfaces = running.config.interfaces.iter();
+        let peers_files = interfaces.filter_map(|interface| interface.peers_file.as_deref());
+        let mut endings = peers_files.filter_map(Path::extension).chain([OsStr::new("conf")]);
+        let (real, path) = (real(&self.path), self.path.display());
+        if !real.extension().is_some_and(|ending| endings.any(|own| own == ending)) {
+            return Err(format!("{path}: peers are saved under a name like their own file's: say FILE.conf"));
+        }
+        if real.parent().and_then(Path::file_name) == Some(OsStr::new("conf.d")) {
+            return Err(format!("{path}: conf.d holds settings: name a file in another folder"));
+        }
+        Ok(())
     }
 }
 

@@ -118,7 +118,7 @@ struct Caller {
 
 fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &Arc<Desk>) {
     let mut callers = VecDeque::with_capacity(MOST_CALLERS);
-    let mut errand: Option<JoinHandle<()>> = None;
+    let mut errand: Option<JoinHandle<Option<Caller>>> = None;
     let mut watch = Watch::new(desk);
     // Relaxed: as above.
     while !stop.load(Ordering::Relaxed) {
@@ -126,7 +126,7 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &
         watch.tick(desk);
         match listener.accept() {
             Ok((stream, _)) => {
-                if callers.len() == MOST_CALLERS {
+                if callers.len() >= MOST_CALLERS {
                     callers.pop_front();
                 }
                 callers.extend(
@@ -140,16 +140,25 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &
                 std::thread::sleep(PAUSE);
             }
         }
+        // What it left to be read.
+        if let Some(done) = errand.take_if(|errand| errand.is_finished()) {
+            callers.extend(done.join().ok().flatten());
+        }
         for _ in 0..callers.len() {
             let Some(mut caller) = callers.pop_front() else { break };
             match caller.go_on(desk) {
                 Ok(Next::Stay) => callers.push_back(caller),
                 Ok(Next::Go) => {}
                 Ok(Next::Errand(request)) if errand.as_ref().is_none_or(JoinHandle::is_finished) => {
-                    errand = caller.send_on_errand(request, desk);
+                    // One that was done in between.
+                    callers.extend(errand.take().and_then(|done| done.join().ok().flatten()));
+                    match caller.send_on_errand(request, desk) {
+                        Ok(sent) => errand = Some(sent),
+                        Err(caller) => callers.push_back(caller),
+                    }
                 }
                 Ok(Next::Errand(_)) => {
-                    let busy = "another reload or save is under way: ask again after it";
+                    let busy = "another reload, save or diff is under way: ask again after it";
                     caller.begin_answer(Err(busy.to_owned()));
                     callers.push_back(caller);
                 }
@@ -222,19 +231,30 @@ impl Caller {
         self.deadline = Instant::now() + PATIENCE;
     }
 
-    /// Does it on a thread of its own, which answers and ends. `None`: there is none to be had.
-    fn send_on_errand(mut self, request: Request, desk: &Arc<Desk>) -> Option<JoinHandle<()>> {
+    /// Does it on a thread of its own, which answers as far as it can without waiting, and hands back who has not read all of it. Else: there
+    /// is no thread to be had, which the caller is answered.
+    fn send_on_errand(mut self, request: Request, desk: &Arc<Desk>) -> Result<JoinHandle<Option<Self>>, Self> {
         let desk = Arc::clone(desk);
+        // What a thread that cannot be made would take with it.
+        let (hand_over, handed) = std::sync::mpsc::channel::<(Self, Request)>();
         let run = move || {
-            let answer = line_of(desk.serve(&request, self.file.take(), self.uid));
-            let sent = self.stream.set_nonblocking(false).and_then(|()| {
-                self.stream.set_write_timeout(Some(PATIENCE))?;
-                self.stream.write_all(&answer)
-            });
-            let _gone = sent.inspect_err(|error| tracing::debug!("control socket: {error}"));
+            let (mut caller, request) = handed.recv().ok()?;
+            let answer = desk.serve(&request, caller.file.take(), caller.uid);
+            caller.begin_answer(answer);
+            let next = caller.go_on(&desk).inspect_err(|error| tracing::debug!("control socket: {error}"));
+            matches!(next, Ok(Next::Stay)).then_some(caller)
         };
-        let thread = std::thread::Builder::new().name("errand".into()).spawn(run);
-        thread.inspect_err(|error| tracing::warn!("control socket: no thread for a request: {error}")).ok()
+        match std::thread::Builder::new().name("errand".into()).spawn(run) {
+            Ok(thread) => {
+                let _it_waits_for_it = hand_over.send((self, request));
+                Ok(thread)
+            }
+            Err(error) => {
+                tracing::warn!("control socket: no thread for a request: {error}");
+                self.begin_answer(Err(format!("there is no thread for it ({error}): ask again later")));
+                Err(self)
+            }
+        }
     }
 
     /// Takes what is there. Whether the request is whole, or too long.

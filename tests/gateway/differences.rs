@@ -155,3 +155,57 @@ fn several_interfaces_change_together_or_not_at_all() {
     gw.settle();
     gw.finish();
 }
+
+/// A prefix that moves to and fro stands at one peer, whenever it is looked.
+#[test]
+fn a_snapshot_is_of_one_moment() {
+    let mut gw = Gateway::with(&Options::default());
+    let moving: IpNet = "10.99.0.0/16".parse().unwrap();
+    let with = |key| Section { key, peer: Peer { prefixes: [moving].into(), ..Peer::default() } };
+    let ends = |keys: [u8; 2]| change(&keys.map(|key| Section { key, peer: Peer::default() }), true);
+    let interface = &gw.interfaces[0];
+    interface.apply(ends([1, 2])).unwrap();
+    interface.apply(change(&[with(1)], true)).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for key in [2, 1].into_iter().cycle() {
+                interface.apply(change(&[with(key)], true)).unwrap();
+                // Relaxed: it is only looked at.
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let whole = (0..20_000).all(|_| {
+            let saved = interface.snapshot().unwrap();
+            saved.peers.iter().flat_map(|peer| &peer.allowed_ips).filter(|allowed| allowed.prefix == moving).count()
+                == 1
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(whole, "it stood at both, or at none");
+    });
+    gw.settle();
+    gw.finish();
+}
+
+/// A peer that was given another endpoint while its file was written differs from the file.
+#[test]
+fn what_changes_while_it_is_saved_still_differs() {
+    let mut gw = Gateway::with(&Options::default());
+    let at = |port| Section {
+        key: 1,
+        peer: Peer { endpoint: Some(([192, 0, 2, 7], port).into()), listed: true, ..Peer::default() },
+    };
+    let interface = &gw.interfaces[0];
+    let differs = |port| interface.difference(change(&[at(port)], false), false).peers.len();
+    interface.apply(change(&[at(1)], false)).unwrap();
+    let saved = interface.snapshot().unwrap();
+    interface.apply(change(&[at(2)], true)).unwrap();
+    interface.note_saved(&saved);
+    assert_eq!((differs(1), differs(2)), (1, 0));
+    interface.note_saved(&interface.snapshot().unwrap());
+    assert_eq!((differs(1), differs(2)), (1, 0));
+    gw.settle();
+    gw.finish();
+}

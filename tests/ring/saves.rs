@@ -66,10 +66,18 @@ fn peers_are_saved_and_a_file_of_others_is_not_overwritten() {
     let copy = folder.join("copy.conf");
     text(&rig, &format!("peers save {}", copy.display()));
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), whole);
+    std::fs::write(folder.join("other.conf"), "key = 1\n").unwrap();
+    std::fs::write(folder.join("latin.conf"), b"# \xff\n").unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(folder.join("fifo.conf")).status().unwrap().success());
     for (line, said) in [
         (format!("peers save {}", copy.display()), "is there already"),
-        (format!("peers save {}/culvert.toml --force", folder.display()), "is no peers file"),
-        (format!("peers save {}/wg0.key --force", folder.display()), "is no peers file"),
+        (format!("peers save {}/other.conf --force", folder.display()), "is no peers file"),
+        (format!("peers save {}/latin.conf --force", folder.display()), "is no peers file"),
+        (format!("peers save {}/culvert.toml --force", folder.display()), "a name like"),
+        (format!("peers save {}/wg0.key --force", folder.display()), "a name like"),
+        (format!("peers save {}/ld.so.preload", folder.display()), "a name like"),
+        (format!("peers save {}/fifo.conf --force", folder.display()), "has to be a regular file"),
+        (format!("config diff {}/fifo.conf", folder.display()), "has to be a regular file"),
         (format!("peers save {}/below/copy.conf", folder.display()), "beside its own files only"),
         ("peers save /etc/passwd --force".to_owned(), "beside its own files only"),
         ("peers save interface wg7".to_owned(), "there are: wg0"),

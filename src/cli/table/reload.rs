@@ -56,7 +56,8 @@ pub(super) const COMMANDS: &[Command] = &[
         section: Section::Peers,
         help: "writes the running peers back into their peers file, at once and whole",
         more: "What stands there of peers that are so stays as it is, comments included; endpoints are those of now. A file that somebody has \
-               written since it was read is only overwritten with --force. FILE lies beside the gateway's own files.",
+               written since it was read is only overwritten with --force. FILE lies beside the gateway's own files, and is \
+               called FILE.conf or as they are.",
         action: Action::Ask(
             |given| Request::PeersSave {
                 file: given.get("FILE").map(from_root),
@@ -93,7 +94,7 @@ pub(super) const COMMANDS: &[Command] = &[
         help: "makes the running gateway what its files say: peers, keys, first listen ports",
         more: "As SIGHUP does. It says what differed. Peers that are alike keep their sessions and lose no packet; where a peer has roamed to is no \
                difference. Peers that came by a socket go, and are named; --keep keeps them. Settings that need a restart are named, and stay. With \
-               an error in any file nothing changes.",
+               an error in any file nothing changes. A prefix or a port moves from one interface to another by two reloads: one without it, one with it.",
         action: Action::Ask(
             |given| Request::Reload { keep: given.has("--keep") },
             Answer::Parts(

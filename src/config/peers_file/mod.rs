@@ -15,6 +15,7 @@ pub use stamp::Stamp;
 pub use write::to_text;
 
 use super::error::{ConfigError, Place, Warning, io_words, quoted};
+use super::file;
 use super::keys::to_base64;
 use crate::control::change::{AllowedIpChange, ChangeSet, PeerChange, SecretKey};
 use ipnet::IpNet;
@@ -23,6 +24,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// Bytes of a peers file, at most: about 1,000 for each of as many peers as there may be.
+const LIMIT: u64 = 512 << 20;
 
 /// Of warnings beyond this many only their number is told.
 const WARNINGS: usize = 1_000;
@@ -40,22 +44,24 @@ pub struct ParsedPeers {
     pub stamp: Option<Stamp>,
 }
 
+/// What a peers file holds, whatever that is, and its stamp from before it was read: what is written meanwhile is a change. Control thread;
+/// blocks on the file.
+///
+/// # Errors
+/// It cannot be read, is no regular file or far too long.
+pub fn read(path: &Path) -> std::io::Result<(Stamp, Zeroizing<Vec<u8>>)> {
+    file::read(path, LIMIT).map(|(there, bytes)| (Stamp::of(&there), bytes))
+}
+
 /// Reads and parses a peers file. Control thread; blocks on the file.
 ///
 /// # Errors
 /// The file cannot be read, or what [`parse`] refuses.
 pub fn load(path: &Path) -> Result<ParsedPeers, ConfigError> {
     let refuse = |what: String, mend: &str| Err(ConfigError::new(Place::File(path.into()), "", what, mend));
-    let read = || {
-        // Before it is read: what is written meanwhile is a change.
-        let there = std::fs::metadata(path)?;
-        // It may hold preshared keys.
-        Ok((there, Zeroizing::new(std::fs::read(path)?)))
-    };
-    let (there, bytes) = match read() {
+    let (there, bytes) = match file::read(path, LIMIT) {
         Ok(read) => read,
         Err(error) => {
-            let error: std::io::Error = error;
             let mend = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => "Give it to culvert's user",
                 _ => "Write it in wg setconf syntax (wg showconf does), or take the key peers_file out",

@@ -5,6 +5,7 @@ use super::stamp::Stamp;
 use super::write::{room, to_text, write_peer};
 use super::{ConfigError, Place, parse};
 use crate::control::change::PeerChange;
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
@@ -111,7 +112,7 @@ fn push(text: &mut String, lines: &str) {
 }
 
 /// Puts a file in the place of `path` (of what it leads to, if it is a link) at once: who reads it has the old one or the new one, whole. It
-/// keeps its owner; others may not read it. Blocks.
+/// keeps its owner, but that root's becomes this user's where only root may give files away; others may not read it. Blocks.
 ///
 /// # Errors
 /// What failed; the old file is there as it was.
@@ -120,6 +121,10 @@ pub fn replace(path: &Path, text: &str) -> Result<Stamp, ConfigError> {
     put(&target, text).map_err(|error| {
         let folder = target.parent().unwrap_or_else(|| Path::new("/")).display();
         let mend = match error.kind() {
+            // It is somebody else's, who could not read it any more.
+            _ if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                format!("Give it to culvert's user: chown culvert {}", target.display())
+            }
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 format!("Let culvertd's user write in {folder} (systemd: ReadWritePaths=)")
             }
@@ -144,15 +149,20 @@ fn put(target: &Path, text: &str) -> std::io::Result<Stamp> {
     let _none = std::fs::remove_file(&temporary);
     let file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let put = fill(&file, text, before.as_ref()).and_then(|()| {
+        let stamp = Stamp::of(&file.metadata()?);
         std::fs::rename(&temporary, target)?;
-        // The name is on the disk, too.
-        File::open(folder)?.sync_all()?;
-        file.metadata()
+        Ok(stamp)
     });
     if put.is_err() {
         let _renamed = std::fs::remove_file(&temporary);
+        return put;
     }
-    put.map(|there| Stamp::of(&there))
+    // The name is to be on the disk, too; the new file is there in any case.
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        let (target, folder) = (target.display(), folder.display());
+        tracing::warn!("{target} is written, but a power cut may bring the old one back: {folder}: {error}");
+    }
+    put
 }
 
 /// Writes it, with the owner of the file before and, if others could not read that, its mode.
@@ -160,7 +170,16 @@ fn fill(mut file: &File, text: &str, before: Option<&std::fs::Metadata>) -> std:
     if let Some(before) = before {
         let now = file.metadata()?;
         if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
-            fchown(file, Some(before.uid()), Some(before.gid()))?;
+            let given = fchown(file, Some(before.uid()), Some(before.gid()));
+            match given.as_ref().err().and_then(std::io::Error::raw_os_error) {
+                // Root reads it whoever has it; the group is what the others read it by.
+                Some(code) if code == Errno::PERM.raw_os_error() && before.uid() == 0 => {
+                    if before.gid() != now.gid() {
+                        fchown(file, None, Some(before.gid()))?;
+                    }
+                }
+                _ => given?,
+            }
         }
         let mode = before.mode() & 0o777;
         if mode & 0o137 == 0 {

@@ -132,3 +132,49 @@ fn a_file_is_replaced_whole_and_closed() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }
+
+/// A file as it is recommended: root's, and the group culvert reads it; the gateway runs as the user culvert and may write in the folder.
+#[test]
+fn a_file_of_root_is_replaced_by_another_user() {
+    use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wg0.conf");
+    let owned = |path: &Path, uid, gid, mode| {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Of this thread alone, which ends with it.
+    let replace_as_culvert = |text: &'static str| {
+        let path = path.clone();
+        let run = move || {
+            set_thread_groups(&[rustix::fs::Gid::from_raw(4321)]).unwrap();
+            set_thread_gid(rustix::fs::Gid::from_raw(1234)).unwrap();
+            set_thread_uid(rustix::fs::Uid::from_raw(1234)).unwrap();
+            replace(&path, text).map_err(|error| error.to_string())
+        };
+        std::thread::spawn(run).join().unwrap()
+    };
+    std::fs::write(&path, "old").unwrap();
+    // It may not list the folder, and so cannot sync it either: the new file is there all the same.
+    owned(folder.path(), 1234, 1234, 0o300);
+    for gid in [1234, 4321] {
+        owned(&path, 0, gid, 0o640);
+        let stamp = replace_as_culvert("new").unwrap();
+        let there = std::fs::metadata(&path).unwrap();
+        assert_eq!((there.uid(), there.gid(), there.mode() & 0o777), (1234, gid, 0o640));
+        assert_eq!((stamp, std::fs::read_to_string(&path).unwrap()), (Stamp::of(&there), "new".to_owned()));
+    }
+    // Another's could not be read by him any more, nor one of a group that the gateway is not in.
+    for (uid, gid) in [(1235, 1234), (0, 1235)] {
+        owned(&path, uid, gid, 0o640);
+        let said = replace_as_culvert("newer").unwrap_err();
+        assert!(said.contains(&format!("chown culvert {}", path.display())), "{said}");
+        assert_eq!(
+            (std::fs::read_to_string(&path).unwrap(), std::fs::read_dir(folder.path()).unwrap().count()),
+            ("new".to_owned(), 1)
+        );
+    }
+}

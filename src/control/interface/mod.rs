@@ -9,6 +9,7 @@ mod writer;
 pub use check::{ChangeError, MOST_MOVED, Moved};
 pub use device::WgDevice;
 pub use difference::{Becomes, Difference, PeerDifference};
+pub use snapshot::Snapshot;
 pub use writer::Writer;
 
 use super::change::{ChangeSet, PeerChange, SecretKey};
