@@ -52,7 +52,7 @@ impl Request {
     /// Whether it may take seconds: it reads and writes files of half a million peers. The gateway does one of these at a time, beside
     /// the others.
     pub fn takes_long(&self) -> bool {
-        matches!(self, Self::ConfigDiff { .. } | Self::Reload { .. } | Self::PeersSave { .. })
+        matches!(self, Self::ConfigDiff { .. } | Self::Reload { .. } | Self::PeersSave { .. } | Self::CaptureStop)
     }
 }
 

@@ -21,12 +21,18 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 /// Follows the events from now on until Ctrl-C, or until the gateway is gone. The gateway keeps them for all who ask: who reads too slowly
-/// is told how many it lost.
+/// is told how many it lost, and that another gateway answers, whose events are counted anew.
 pub(super) fn monitor(settings: &Settings, out: &mut dyn Write) -> Result<(), Failure> {
     let page = |after, limit| ask_desk(settings, &Request::ShowEvents { after, limit: Some(limit) });
     let mut last = number(&page(None, 0)?, "last");
     while !settings.is_interrupted() {
         let answer = page(Some(last), AT_ONCE)?;
+        if number(&answer, "last") < last {
+            let anew = "(the gateway began anew)".to_owned();
+            writeln!(out, "{}", if settings.json { json!({ "anew": true }).to_string() } else { anew })?;
+            last = 0;
+            continue;
+        }
         let lost = number(&answer, "lost");
         if lost > 0 {
             writeln!(out, "{}", if settings.json { json!({ "lost": lost }).to_string() } else { lines_lost(lost) })?;

@@ -110,14 +110,14 @@ fn journald() -> io::Result<tracing_journald::Layer> {
     Ok(layer.with_syslog_identifier("culvertd".into()))
 }
 
-/// Text that does nothing to the terminal that shows it.
+/// Text that does nothing to the terminal that shows it, and whose further lines are not taken for some of the log's: they stand to the right.
 fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() && letter != '\n' {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
+        match letter {
+            '\n' => shown.push_str("\n    "),
+            _ if letter.is_control() => shown.extend(letter.escape_default()),
+            _ => shown.push(letter),
         }
     }
     shown
@@ -181,6 +181,14 @@ mod tests {
     fn say() {
         tracing::warn!(port = "wan", peer = %"laptop", queues = 4, "port wan: a line\u{1b}[2J");
         tracing::error!(target: "dpdk", "EAL: \"quoted\"");
+    }
+
+    #[test]
+    fn nobody_makes_a_line_of_the_log() {
+        let text =
+            written(|writer| text(writer, false), || tracing::warn!("file a\n1970-01-01T00:00:00Z  WARN forged"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with(" WARN file a") && lines[1] == "    1970-01-01T00:00:00Z  WARN forged", "{text:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod desk;
 mod error;
 pub mod logs;
 mod metrics;
+mod one_peer;
 mod plan;
 mod proc;
 mod reload;

@@ -158,7 +158,7 @@ fn serve(listener: &UnixListener, stop: &AtomicBool, group: Option<u32>, desk: &
                     }
                 }
                 Ok(Next::Errand(_)) => {
-                    let busy = "another reload, save or diff is under way: ask again after it";
+                    let busy = "a reload, a save, a diff or a capture's end is under way: ask again after it";
                     caller.begin_answer(Err(busy.to_owned()));
                     callers.push_back(caller);
                 }

@@ -1,5 +1,6 @@
 //! `culvert trace`: puts together what each core has noted of the packets that are traced ([`crate::shared::Tracer`]).
 
+use super::one_peer::OnePeer;
 use super::report::SharedCounters;
 use crate::dpdk::tsc;
 use crate::queue::sync::Arc;
@@ -37,6 +38,10 @@ pub(super) struct Run {
     number: u32,
     on: bool,
     wanted: u32,
+    /// The one whose packets they are, if that was asked for.
+    peer: Option<OnePeer>,
+    /// It ended because he is gone.
+    gone: bool,
     counters: Vec<SharedCounters>,
     /// What was lost before.
     before: u64,
@@ -58,16 +63,16 @@ impl Trace {
     pub(super) fn add(
         &self,
         packets: u32,
-        peer: Option<u32>,
+        peer: Option<OnePeer>,
         counters: Vec<SharedCounters>,
         hz: u64,
     ) -> Result<(), String> {
         self.clear();
         let mut run = lock(&self.run);
         let number = run.number.wrapping_add(1).max(1);
-        let before = lost(&counters);
-        counters.iter().for_each(|counters| counters.tap.trace(number, packets, peer));
-        *run = Run { number, on: true, wanted: packets, counters, before, ..Run::default() };
+        let (before, flow) = (lost(&counters), peer.as_ref().map(OnePeer::flow));
+        counters.iter().for_each(|counters| counters.tap.trace(number, packets, flow));
+        *run = Run { number, on: true, wanted: packets, peer, counters, before, ..Run::default() };
         drop(run);
         let shared = Arc::clone(&self.run);
         let gather = move || {
@@ -111,11 +116,12 @@ impl Drop for Trace {
 }
 
 impl Run {
-    /// `none`, `running` or `done`.
+    /// `none`, `running`, `done`, or why it ended before.
     pub(super) fn state(&self) -> &'static str {
         match (self.on, self.wanted) {
             (true, _) => "running",
             (false, 0) => "none",
+            _ if self.gone => OnePeer::GONE,
             _ => "done",
         }
     }
@@ -157,9 +163,18 @@ impl Run {
         }
         // What another core noted a little earlier may come a little later.
         let until = tsc().saturating_sub(hz / 1000);
+        let known = self.held.len();
         for (thread, counters) in self.counters.iter().enumerate() {
             let steps = std::iter::from_fn(|| counters.tap.tracer.next()).filter(|traced| traced.run == self.number);
             self.held.extend(steps.map(|traced| (thread, traced)));
+        }
+        // Looked at after the notes were taken: those of before he went are his, later ones may be another's.
+        if self.peer.as_ref().is_some_and(OnePeer::is_gone) {
+            self.held.truncate(known);
+            self.take_until(u64::MAX);
+            self.gone = true;
+            self.end();
+            return false;
         }
         self.take_until(until);
         let all_came = self.ways.len() >= self.wanted as usize;

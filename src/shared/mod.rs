@@ -14,7 +14,7 @@ mod tunnel;
 pub use counters::{Account, Counters, MOST_PORTS};
 pub use cycles::{CoreCycles, Spent, Stage};
 pub use drop_reason::DropReason;
-pub use tap::{Point, Seen, Tap, Watch};
+pub use tap::{Point, RING_BYTES, Seen, Tap, Watch};
 pub use topology::{Budget, Clock, Hop, PeerFlow, Port, Roles, Routes, Shared};
 pub use trace::{MOST_TRACED, Step, Traced, Tracer};
 pub use tunnel::{ListenPorts, MOST_INTERFACES, Tunnel};

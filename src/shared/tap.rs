@@ -19,6 +19,8 @@ use std::sync::OnceLock;
 
 /// Words of a thread's ring: a megabyte, taken when somebody watches for the first time.
 const ROOM: usize = 1 << 17;
+/// Bytes of it.
+pub const RING_BYTES: usize = ROOM * size_of::<u64>();
 /// Words before a record's bytes.
 const HEAD: usize = 3;
 /// In [`Tap::wanted`], beside the points: somebody traces.
@@ -120,6 +122,13 @@ pub struct Seen {
     pub len: u32,
     /// Whose it is, where that is known.
     pub peer: Option<u32>,
+}
+
+impl Seen {
+    /// Bytes that it took of its thread's ring ([`RING_BYTES`]), `bytes` of its packet among them.
+    pub fn room(&self, bytes: usize) -> usize {
+        (1 + HEAD) * size_of::<u64>() + bytes.next_multiple_of(size_of::<u64>())
+    }
 }
 
 /// One thread's. That thread alone calls what has no other word about it.
@@ -333,6 +342,8 @@ mod tests {
         }
         assert_eq!((all(&tap).len(), tap.lost()), (fit, 5));
         tap.copy(Point::Sent, 0, None, &packet);
-        assert_eq!((all(&tap).len(), tap.lost()), (1, 5), "there is room again");
+        let seen = all(&tap);
+        assert_eq!((seen.len(), tap.lost()), (1, 5), "there is room again");
+        assert_eq!(RING_BYTES / seen[0].0.room(1000), fit);
     }
 }

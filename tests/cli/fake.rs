@@ -71,3 +71,25 @@ fn a_slow_reader_of_events_is_told_what_it_lost() {
     assert_eq!((&rows[0], &rows[1]["number"], rows.len()), (&json!({ "lost": 4 }), &json!(7), 3));
     assert_eq!(monitor(&["|", "exclude", "gone", "|", "count"]), "2\n");
 }
+
+/// Events 1 to 5, then another gateway with one of its own.
+#[test]
+fn another_gateways_events_are_followed_from_its_first() {
+    let event = |number: u64| json!({ "number": number, "at_ms": 0, "event": "link", "who": "wan", "text": "up" });
+    let mut asked = 0;
+    let folder = tempfile::tempdir().unwrap();
+    let path = gateway(folder.path(), move |question: Value| {
+        asked += 1;
+        let answer = match (asked, &question["after"]) {
+            (1, Value::Null) => json!({ "events": [], "count": { "last": 5, "lost": 0 } }),
+            (2, after) if *after == 5 => json!({ "events": [], "count": { "last": 1, "lost": 0 } }),
+            (3, after) if *after == 0 => json!({ "events": [event(1)], "count": { "last": 1, "lost": 0 } }),
+            _ => json!({ "error": "enough" }),
+        };
+        format!("{answer}\n")
+    });
+    let output = culvert(&["--socket", path.to_str().unwrap(), "monitor"], b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines, ["(the gateway began anew)", "1970-01-01T00:00:00.000Z  link        wan: up"]);
+}

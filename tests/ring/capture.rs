@@ -180,6 +180,32 @@ fn a_peers_packets_are_told_from_all_others() {
     rig.finish();
 }
 
+/// Another may have its place in the data path then: nothing of his is to stand in its file.
+#[test]
+fn a_capture_and_a_trace_of_a_peer_end_with_it() {
+    let mut client = Client::new(1);
+    let mut rig = rig(&[&client]);
+    rig.connect(&mut client, 0);
+    let (key, path) = (to_base64(&client.key()), file(&rig, "gone.pcapng"));
+    text(&rig, &format!("capture start {} peer {key}", path.display()));
+    text(&rig, &format!("trace add 1000 peer {key}"));
+    both_ways(&mut rig, &mut client);
+    text(&rig, &format!("peer remove {key}"));
+    for what in ["capture", "trace"] {
+        let shown = loop {
+            let shown = json(&rig, &format!("show {what}"));
+            if shown[what]["state"] != "running" {
+                break shown;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(shown[what]["state"], "the peer is gone", "{shown}");
+    }
+    assert!(!read(&path).is_empty(), "what was its own stays");
+    assert!(refusal(&rig, "capture stop").contains("no capture runs"));
+    rig.finish();
+}
+
 #[test]
 fn dropped_packets_say_why() {
     let mut client = Client::new(1);

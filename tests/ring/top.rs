@@ -59,6 +59,15 @@ q quits; peers by b both ways, r what we receive, s what we send";
     terminal.when("receives*", |screen| screen.contains("receives*") && screen.contains("peer (1)"));
     terminal.types(&["q"]);
     terminal.until("ended by 0");
+    // Who is told to end gives the terminal back as well.
+    let pid = rig.folder.path().join("pid");
+    let line = line.replace("; echo", "'; echo");
+    let line = format!("sh -c 'echo $$ >{}; exec {line}; stty -a | grep -c -e -icanon", pid.display());
+    let terminal = Terminal::new("told", (80, 24), &line);
+    terminal.until(foot);
+    let pid = std::fs::read_to_string(pid).unwrap();
+    assert!(std::process::Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+    terminal.until("ended by 143\n0");
     rig.finish();
 }
 

@@ -199,7 +199,7 @@ pub(super) const COMMANDS: &[Command] = &[
         section: Section::Health,
         help: "follows what happens from now on, a line each, until Ctrl-C",
         more: "The events of `show events`, with `--json` an object a line. A peer that moved is seen within 10 s. Who reads too slowly \
-               is told how many events it lost ({\"lost\":N}).",
+               is told how many events it lost ({\"lost\":N}), and that the gateway began anew ({\"anew\":true}).",
         action: Action::Follow(monitor::monitor),
     },
     Command {

@@ -77,7 +77,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show capture",
         section: Section::Packets,
         help: "how far the capture is, or how the last one ended",
-        more: "`none`, `running`, `done` (its limit is reached), `stopped` or `failed`.",
+        more: "`none`, `running`, `done` (its limit is reached), `stopped`, `the peer is gone` or `failed`, with the error.",
         action: Action::Ask(|_| Request::ShowCapture, Answer::Parts(CAPTURE, &[])),
     },
     Command {
@@ -104,7 +104,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show trace",
         section: Section::Packets,
         help: "each traced packet's way: stages, verdicts, cycles since it came",
-        more: "`state` is `none`, `running` or `done`. A packet that is cut or told of goes on as another, which is not traced.",
+        more: "`state` is `none`, `running`, `done` or `the peer is gone`. A packet that is cut or told of goes on as another, which is not traced.",
         action: Action::Ask(|_| Request::ShowTrace, Answer::Parts(TRACE, &["steps[].reason"])),
     },
     Command {

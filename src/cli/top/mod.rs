@@ -14,7 +14,11 @@ use crate::api::{PeerSort, Request};
 use figures::{Figures, Order, Sample};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often it looks without `--watch`.
@@ -33,10 +37,45 @@ pub(super) fn top(settings: &Settings) -> Result<(), Failure> {
     // Without a gateway nothing is drawn.
     let first = look(settings)?;
     let broken = |error: std::io::Error| Failure(Outcome::Failed, format!("the terminal: {error}"));
-    let mut terminal = ratatui::try_init().map_err(broken)?;
-    let ended = follow(&mut terminal, settings, first);
-    ratatui::try_restore().map_err(broken)?;
-    ended
+    let signals = Signals::caught(settings).map_err(broken)?;
+    // Relaxed: a signal's time is anyone's guess.
+    signals.idle.store(false, Relaxed);
+    let ended = match ratatui::try_init() {
+        Ok(mut terminal) => follow(&mut terminal, settings, first),
+        Err(error) => Err(broken(error)),
+    };
+    let restored = ratatui::try_restore();
+    signals.idle.store(true, Relaxed);
+    if let Ok(signal @ 1..) = i32::try_from(signals.came.load(Relaxed)) {
+        signal_hook::low_level::emulate_default_handler(signal).map_err(broken)?;
+    }
+    ended.and_then(|()| restored.map_err(broken))
+}
+
+/// Signals end top first while it draws: a process that they end would leave the terminal raw, and another screen on it.
+struct Signals {
+    /// Nothing is drawn: SIGTERM and SIGHUP end the process at once, as ever.
+    idle: Arc<AtomicBool>,
+    /// Which of them came while something was drawn; 0: none.
+    came: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Once a process: what is registered stays, and the shell may draw again.
+    fn caught(settings: &Settings) -> std::io::Result<&'static Self> {
+        static CAUGHT: OnceLock<Signals> = OnceLock::new();
+        if let Some(caught) = CAUGHT.get() {
+            return Ok(caught);
+        }
+        let signals = Self { idle: Arc::new(AtomicBool::new(true)), came: Arc::default() };
+        for (signal, number) in [(SIGTERM, SIGTERM as usize), (SIGHUP, SIGHUP as usize)] {
+            flag::register_conditional_default(signal, Arc::clone(&signals.idle))?;
+            flag::register_usize(signal, Arc::clone(&signals.came), number)?;
+            flag::register(signal, Arc::clone(&settings.interrupted))?;
+        }
+        flag::register(SIGINT, Arc::clone(&settings.interrupted))?;
+        Ok(CAUGHT.get_or_init(|| signals))
+    }
 }
 
 fn follow(terminal: &mut DefaultTerminal, settings: &Settings, mut last: Sample) -> Result<(), Failure> {

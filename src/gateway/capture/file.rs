@@ -8,6 +8,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriteError, PcapNgWriter};
+use rustix::fs::fstatfs;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -19,10 +20,18 @@ pub(super) enum WriteError {
     /// The disk is full, for one.
     #[error("{0}")]
     File(#[from] std::io::Error),
+    /// What is written there would be an order to the kernel.
+    #[error("it lies in a file system of the kernel's: give a file on a disk")]
+    Kernel,
     /// It would be no pcapng file.
     #[error("{0}")]
     Format(#[from] PcapNgWriteError),
 }
+
+/// File systems whose regular, empty files are the kernel's own (statfs(2), linux/magic.h): procfs, sysfs, cgroup 1 and 2, debugfs, tracefs,
+/// securityfs, configfs, efivarfs.
+const KERNELS: [u64; 9] =
+    [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x6265_6570, 0xde5e_81e4];
 
 /// Flags of a packet (pcapng, `epb_flags`): which way it went.
 const INBOUND: u32 = 1;
@@ -97,8 +106,13 @@ pub(super) struct PacketFile {
 }
 
 impl PacketFile {
-    /// Writes what stands before the packets, of each of which there are `snap` bytes at most.
-    pub(super) fn begin(file: File, places: &Places, snap: u32, clock: TickClock) -> Result<Self, WriteError> {
+    /// Writes what stands before the packets, of each of which there are `snap` bytes at most. A thread that may wait, as for all else here:
+    /// the file may lie on another host.
+    pub(super) fn begin(file: File, places: Places, snap: u32, clock: TickClock) -> Result<Self, WriteError> {
+        let kind = fstatfs(&file).map_err(std::io::Error::from)?.f_type;
+        if u64::try_from(kind).is_ok_and(|kind| KERNELS.contains(&kind)) {
+            return Err(WriteError::Kernel);
+        }
         let mut writer = PcapNgWriter::new(BufWriter::new(file))?;
         for (name, linktype) in places.interfaces() {
             let options = vec![
@@ -108,7 +122,7 @@ impl PacketFile {
             writer.write_block(&InterfaceDescriptionBlock { linktype, snaplen: snap, options }.into_block())?;
         }
         writer.get_mut().flush()?;
-        Ok(Self { writer, places: places.clone(), clock })
+        Ok(Self { writer, places, clock })
     }
 
     /// Writes one packet, of which `data` was seen.
@@ -152,6 +166,16 @@ mod tests {
         assert_eq!(clock.at(1000 + 26), clock.time + Duration::from_nanos(10));
         assert_eq!(clock.at(1000 + 2_600_000_000 * 86_400 * 365), clock.time + Duration::from_secs(86_400 * 365));
         assert_eq!(clock.at(1000 - 26), clock.time - Duration::from_nanos(10));
+    }
+
+    #[test]
+    fn nothing_is_written_to_the_kernel() {
+        // Regular, and empty for all that stat(2) says.
+        let comm = File::options().write(true).open("/proc/thread-self/comm").unwrap();
+        let clock = TickClock::now(0, 1);
+        let refused = PacketFile::begin(comm, Places::default(), 1, clock).err();
+        assert!(matches!(refused, Some(WriteError::Kernel)), "{refused:?}");
+        assert!(PacketFile::begin(tempfile::tempfile().unwrap(), Places::default(), 1, clock).is_ok());
     }
 
     #[test]

@@ -5,15 +5,16 @@
 
 mod file;
 
+use super::one_peer::OnePeer;
 use super::report::SharedCounters;
 use crate::queue::sync::{Arc, AtomicBool, AtomicU64, Ordering::Relaxed};
-use crate::shared::{Seen, Watch};
+use crate::shared::{RING_BYTES, Seen, Watch};
 use file::PacketFile;
 pub(super) use file::{Places, TickClock};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle, sleep};
+use std::thread::{Builder, sleep};
 use std::time::{Duration, Instant};
 
 /// How often the rings are emptied: a core fills one in some milliseconds.
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) watch: Watch,
+    /// Whose packets `watch` looks at, if it is one peer's: without him the capture ends.
+    pub(super) peer: Option<OnePeer>,
     /// What it is called, for people.
     pub(super) what: String,
     /// The file's name, for people.
@@ -42,13 +45,7 @@ pub(super) struct Capture(Mutex<Runs>);
 #[derive(Debug, Default)]
 struct Runs {
     count: u32,
-    last: Option<Run>,
-}
-
-#[derive(Debug)]
-struct Run {
-    state: Arc<State>,
-    thread: JoinHandle<()>,
+    last: Option<Arc<State>>,
 }
 
 /// What a run tells.
@@ -64,25 +61,24 @@ struct State {
 }
 
 impl Capture {
-    /// Begins to write what the owners of `counters` show. Control socket's thread.
+    /// Begins to write what the owners of `counters` show. Control socket's thread, which does not wait for the disk: how the file took it,
+    /// [`Self::show`] tells.
     ///
     /// # Errors
-    /// One runs already, or the file is none.
+    /// One runs already, or there is no thread.
     pub(super) fn start(
         &self,
         wanted: Wanted,
         file: File,
-        places: &Places,
+        places: Places,
         clock: TickClock,
         counters: Vec<SharedCounters>,
         core: usize,
     ) -> Result<Value, String> {
         let mut runs = lock(&self.0);
-        if runs.last.as_ref().is_some_and(Run::runs) {
+        if runs.last.as_ref().is_some_and(|state| state.runs()) {
             return Err("a capture runs already: see `show capture`, end it by `capture stop`".to_owned());
         }
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", wanted.file);
-        let file = PacketFile::begin(file, places, wanted.snap, clock).map_err(|error| failed(&error))?;
         runs.count = runs.count.wrapping_add(1);
         let number = runs.count;
         let zero = || AtomicU64::new(0);
@@ -91,33 +87,32 @@ impl Capture {
         let before: u64 = counters.iter().map(|counters| counters.tap.lost()).sum();
         // Before the thread runs, so that whoever was answered is shown all that comes.
         counters.iter().for_each(|counters| counters.tap.watch(number, &state.wanted.watch));
-        let writer = Writer { number, counters, before, file, state: Arc::clone(&state) };
+        let writer = Writer { number, counters, before, state: Arc::clone(&state), end: None };
         let thread = Builder::new().name("capture".into()).spawn(move || {
             core_affinity::set_for_current(core_affinity::CoreId { id: core });
-            writer.run();
+            writer.run(file, places, clock);
         });
-        let thread = thread.map_err(|error| format!("no thread for the capture: {error}"))?;
-        runs.last = Some(Run { state, thread });
+        thread.map_err(|error| format!("no thread for the capture: {error}"))?;
+        runs.last = Some(state);
         drop(runs);
         Ok(self.show())
     }
 
-    /// Ends it, and waits a little for what is still to be written.
+    /// Ends it, and waits a little for what is still to be written. A thread that may wait.
     ///
     /// # Errors
     /// None runs.
     pub(super) fn stop(&self) -> Result<Value, String> {
-        let runs = lock(&self.0);
-        let run = runs.last.as_ref().filter(|run| run.runs()).ok_or("no capture runs")?;
-        run.stop();
-        drop(runs);
+        // Others may look meanwhile.
+        let state = lock(&self.0).last.clone().filter(|state| state.runs()).ok_or("no capture runs")?;
+        state.stop();
         Ok(self.show())
     }
 
     /// How it stands.
     pub(super) fn show(&self) -> Value {
         let runs = lock(&self.0);
-        let Some(state) = runs.last.as_ref().map(|run| &run.state) else {
+        let Some(state) = &runs.last else {
             return json!({ "capture": { "state": "none" } });
         };
         let (words, error) = match &*lock(&state.end) {
@@ -137,21 +132,21 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        if let Some(run) = lock(&self.0).last.take() {
-            run.stop();
+        if let Some(state) = lock(&self.0).last.take() {
+            state.stop();
         }
     }
 }
 
-impl Run {
+impl State {
     fn runs(&self) -> bool {
-        !self.thread.is_finished()
+        lock(&self.end).is_none()
     }
 
     /// Has it end. A disk that hangs keeps its thread, and nobody else.
     fn stop(&self) {
         // Relaxed: the thread only looks at the flag.
-        self.state.stop.store(true, Relaxed);
+        self.stop.store(true, Relaxed);
         let until = Instant::now() + PATIENCE;
         while self.runs() && Instant::now() < until {
             sleep(TICK);
@@ -165,32 +160,46 @@ struct Writer {
     counters: Vec<SharedCounters>,
     /// What was lost before.
     before: u64,
-    file: PacketFile,
     state: Arc<State>,
+    /// What [`State::end`] becomes when this goes; `None`: it panicked, or there was no thread.
+    end: Option<Result<&'static str, String>>,
 }
 
 impl Writer {
-    fn run(mut self) {
+    fn run(mut self, file: File, places: Places, clock: TickClock) {
+        let end = self.follow(file, places, clock).map_err(|error| error.to_string());
+        let wanted = &self.state.wanted;
+        // The file's name is the asker's: it is quoted.
+        match &end {
+            Ok(_) => tracing::info!("capture: {} packets in {:?}", self.packets(), wanted.file),
+            Err(error) => tracing::warn!("capture: {:?}: {error}", wanted.file),
+        }
+        self.end = Some(end);
+    }
+
+    fn follow(&self, file: File, places: Places, clock: TickClock) -> Result<&'static str, file::WriteError> {
+        let mut file = PacketFile::begin(file, places, self.state.wanted.snap, clock)?;
         let mut batch = Vec::new();
-        let end = loop {
+        loop {
             // Relaxed: as above. Looked at before the rings are emptied: what was shown until then is written.
             let stopped = self.state.stop.load(Relaxed);
             if stopped {
                 self.unwatch();
             }
-            match self.write(&mut batch) {
-                Err(error) => break Err(error.to_string()),
-                Ok(()) if self.is_full() => break Ok("done"),
-                Ok(()) if stopped => break Ok("stopped"),
-                Ok(()) => sleep(TICK),
+            self.take(&mut batch);
+            // Looked at after the rings are emptied: what was shown before he went is his, later it may be another's.
+            if self.state.wanted.peer.as_ref().is_some_and(OnePeer::is_gone) {
+                return Ok(OnePeer::GONE);
             }
-        };
-        self.unwatch();
-        match &end {
-            Ok(_) => tracing::info!("capture: {} packets in {}", self.packets(), self.state.wanted.file),
-            Err(error) => tracing::warn!("capture: {}: {error}", self.state.wanted.file),
+            self.write(&mut batch, &mut file)?;
+            if self.is_full() {
+                return Ok("done");
+            }
+            if stopped {
+                return Ok("stopped");
+            }
+            sleep(TICK);
         }
-        *lock(&self.state.end) = Some(end);
     }
 
     fn unwatch(&self) {
@@ -206,38 +215,49 @@ impl Writer {
         self.packets() >= u64::from(self.state.wanted.limit)
     }
 
-    /// Writes what all have shown meanwhile, in the order of time.
-    fn write(&mut self, batch: &mut Vec<(Seen, Vec<u8>)>) -> Result<(), file::WriteError> {
+    /// Takes what all have shown meanwhile.
+    fn take(&self, batch: &mut Vec<(Seen, Vec<u8>)>) {
         let mut bytes = Vec::new();
         for counters in &self.counters {
-            // No more than were there at once: whoever shows faster than this takes is not followed for ever.
-            let most = batch.len() + MOST;
-            while batch.len() < most
+            // No more than finds room at once: whoever shows faster than this takes is not followed for ever.
+            let mut room = RING_BYTES;
+            while room > 0
                 && let Some(seen) = counters.tap.next(&mut bytes)
             {
+                room = room.saturating_sub(seen.room(bytes.len()));
                 // A former run's can come late.
                 if seen.run == self.number {
                     batch.push((seen, std::mem::take(&mut bytes)));
                 }
             }
         }
+    }
+
+    /// Writes what was taken, in the order of time.
+    fn write(&self, batch: &mut Vec<(Seen, Vec<u8>)>, file: &mut PacketFile) -> Result<(), file::WriteError> {
         batch.sort_by_key(|(seen, _)| seen.ticks);
         for (seen, bytes) in batch.drain(..) {
             if self.is_full() {
                 break;
             }
-            self.file.write(&seen, &bytes)?;
+            file.write(&seen, &bytes)?;
             self.state.packets.fetch_add(1, Relaxed);
             self.state.bytes.fetch_add(bytes.len() as u64, Relaxed);
         }
         let lost: u64 = self.counters.iter().map(|counters| counters.tap.lost()).sum();
         self.state.lost.store(lost - self.before, Relaxed);
-        self.file.flush()
+        file.flush()
     }
 }
 
-/// Packets that are taken of one thread at a time.
-const MOST: usize = 32_768;
+impl Drop for Writer {
+    /// However it ends, nothing is shown any more. The end is told last: another may begin then.
+    fn drop(&mut self) {
+        self.unwatch();
+        let end = self.end.take().unwrap_or_else(|| Err("its thread ended before its time".to_owned()));
+        *lock(&self.state.end) = Some(end);
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

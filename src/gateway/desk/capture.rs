@@ -4,8 +4,9 @@ use super::Desk;
 use crate::api::{CaptureOf, Request};
 use crate::dpdk::{tsc, tsc_hz};
 use crate::gateway::capture::{Places, TickClock, Wanted};
+use crate::gateway::one_peer::OnePeer;
 use crate::shared::{Point, Watch};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, statx};
 use serde_json::Value;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -26,8 +27,8 @@ impl Desk {
         if limit == 0 || snap == 0 {
             return Err("a capture of nothing: limit and snap are 1 or more".to_owned());
         }
-        let (watch, what) = self.watch(*of, port.as_deref(), peer.as_deref(), snap)?;
-        let wanted = Wanted { watch, what, file: name.clone(), limit, snap };
+        let (watch, what, peer) = self.watch(*of, port.as_deref(), peer.as_deref(), snap)?;
+        let wanted = Wanted { watch, peer, what, file: name.clone(), limit, snap };
         let (ports, tunnels) = (&self.shared.ports, &self.shared.tunnels);
         let places = Places {
             ports: ports.iter().map(|port| port.name.clone()).collect(),
@@ -36,24 +37,29 @@ impl Desk {
         let clock = TickClock::now(tsc(), tsc_hz(&self.eal));
         let (data, control) = self.report.counters();
         let counters = data.into_iter().chain(control).collect();
-        self.capture.start(wanted, file, &places, clock, counters, self.cores.control)
+        self.capture.start(wanted, file, places, clock, counters, self.cores.control)
     }
 
-    /// What to look at, and its name.
+    /// The one peer that is meant.
+    pub(super) fn one_peer(&self, asked: &str) -> Result<OnePeer, String> {
+        Ok(OnePeer::new(&self.context, &self.find(asked)?))
+    }
+
+    /// What to look at, its name, and the peer if it is one's.
     fn watch(
         &self,
         of: Option<CaptureOf>,
         port: Option<&str>,
         peer: Option<&str>,
         snap: u32,
-    ) -> Result<(Watch, String), String> {
+    ) -> Result<(Watch, String, Option<OnePeer>), String> {
         use Point::{DroppedFrame, DroppedInner, DroppedOther, Opened, Received, Sealed, Sent, ToSeal};
         let outer = self.shared.ports.iter().filter(|port| port.roles.outer).map(|port| port.id);
         let watch = |points: &[Point]| Watch::new(points, snap);
         match (of, port, peer) {
             (_, Some(_), Some(_)) => Err("a port's frames or a peer's packets, not both".to_owned()),
             (Some(CaptureOf::Drops), None, None) => {
-                Ok((watch(&[DroppedFrame, DroppedInner, DroppedOther]), "drops".to_owned()))
+                Ok((watch(&[DroppedFrame, DroppedInner, DroppedOther]), "drops".to_owned(), None))
             }
             (Some(CaptureOf::Drops), ..) => {
                 Err("a dropped packet's port or peer is not always known: capture all drops".to_owned())
@@ -65,23 +71,23 @@ impl Desk {
                 if of == Some(CaptureOf::Outer) && !outer.into_iter().any(|id| ids.contains(&id)) {
                     return Err(format!("port {port} carries no outer packets"));
                 }
-                Ok((watch(&[Received, Sent]).ports(ids), format!("port {port}")))
+                Ok((watch(&[Received, Sent]).ports(ids), format!("port {port}"), None))
             }
             (of, None, Some(peer)) => {
-                let flow = self.find(peer)?.flow.0;
+                let one = self.one_peer(peer)?;
                 let (points, what): (&[Point], _) = match of {
                     Some(CaptureOf::Inner) => (&[Opened, ToSeal], "inner packets"),
                     Some(CaptureOf::Outer) => (&[Received, Sealed], "outer packets"),
                     _ => (&[Opened, ToSeal, Received, Sealed], "packets"),
                 };
-                Ok((watch(points).ports(outer).peer(flow), format!("{what} of peer {peer}")))
+                Ok((watch(points).ports(outer).peer(one.flow()), format!("{what} of peer {peer}"), Some(one)))
             }
-            (Some(CaptureOf::Inner), None, None) => Ok((watch(&[Opened, ToSeal]), "inner packets".to_owned())),
+            (Some(CaptureOf::Inner), None, None) => Ok((watch(&[Opened, ToSeal]), "inner packets".to_owned(), None)),
             (Some(CaptureOf::Outer), None, None) => {
-                Ok((watch(&[Received, Sent]).ports(outer), "outer packets".to_owned()))
+                Ok((watch(&[Received, Sent]).ports(outer), "outer packets".to_owned(), None))
             }
             (None, None, None) => {
-                Ok((watch(&[Received, Sent, Opened, ToSeal]).ports(outer), "outer and inner packets".to_owned()))
+                Ok((watch(&[Received, Sent, Opened, ToSeal]).ports(outer), "outer and inner packets".to_owned(), None))
             }
         }
     }
@@ -91,10 +97,12 @@ impl Desk {
 fn empty_file(file: Option<OwnedFd>) -> Result<File, String> {
     let file =
         file.ok_or("the file has to be handed over with the request (SCM_RIGHTS), as `culvert capture start` does")?;
-    let stat = fstat(&file).map_err(|error| error.to_string())?;
+    // Nobody waits here for another host: what is known of the file since it was opened is enough.
+    let how = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(&file, "", how, StatxFlags::TYPE | StatxFlags::SIZE).map_err(|error| error.to_string())?;
     let flags = fcntl_getfl(&file).map_err(|error| error.to_string())?;
-    if !FileType::from_raw_mode(stat.st_mode).is_file()
-        || stat.st_size != 0
+    if !FileType::from_raw_mode(stat.stx_mode.into()).is_file()
+        || stat.stx_size != 0
         || !flags.intersects(OFlags::WRONLY | OFlags::RDWR)
     {
         return Err("what was handed over is no new file to write to".to_owned());

@@ -84,10 +84,11 @@ impl Desk {
         }
         let matching = wanted.matching.map(Regex::new).transpose().map_err(|error| error.to_string())?;
         let mut reader = self.reader()?;
+        let tunnels = self.tunnels(wanted.interface)?;
         let mut rates = (wanted.sort == PeerSort::Rate).then(|| self.rates.walk(Instant::now()));
         let mut found = Vec::new();
         let mut all = 0;
-        for tunnel in self.tunnels(wanted.interface)? {
+        for tunnel in tunnels {
             for (at, record) in self.context.directory.all_of(tunnel.id).into_iter().enumerate() {
                 if at % STRETCH == 0 {
                     reader.quiescent();

@@ -11,14 +11,14 @@ const LEAST: Duration = Duration::from_millis(500);
 /// What nobody asked for as long is let go of, and begins anew.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// 40 bytes a peer, while it is asked for.
+/// 56 bytes a peer, while it is asked for.
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Rates(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// When all were seen, and how long before that the last time was.
-    seen: Option<(Instant, Duration)>,
+    /// When somebody asked last.
+    seen: Option<Instant>,
     /// By flow.
     peers: Vec<Seen>,
 }
@@ -27,6 +27,8 @@ pub(super) struct Kept {
 struct Seen {
     /// Of the public key: another peer may have the place by now.
     tag: u64,
+    /// When it had these bytes: not all are looked at each time.
+    at: Option<Instant>,
     rx: u64,
     tx: u64,
     rate: Rate,
@@ -43,8 +45,7 @@ pub(super) struct Rate {
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     kept: MutexGuard<'a, Kept>,
-    /// Over which time the rates of this walk are; `None`: they stay those of the last one.
-    over: Option<Duration>,
+    now: Instant,
 }
 
 impl Rates {
@@ -52,14 +53,8 @@ impl Rates {
     pub(super) fn walk(&self, now: Instant) -> Walk<'_> {
         let mut kept = self.lock();
         kept.forget(now);
-        let over = match kept.seen {
-            None => Some(Duration::ZERO),
-            Some((at, _)) => Some(now.saturating_duration_since(at)).filter(|since| *since >= LEAST),
-        };
-        if let Some(over) = over {
-            kept.seen = Some((now, over));
-        }
-        Walk { kept, over }
+        kept.seen = Some(now);
+        Walk { kept, now }
     }
 
     /// Lets go of what nobody asks for any more.
@@ -74,33 +69,35 @@ impl Rates {
 
 impl Kept {
     fn forget(&mut self, now: Instant) {
-        if self.seen.is_some_and(|(at, _)| now.saturating_duration_since(at) > FORGOTTEN) {
+        if self.seen.is_some_and(|at| now.saturating_duration_since(at) > FORGOTTEN) {
             *self = Self::default();
         }
     }
 }
 
 impl Walk<'_> {
-    /// How fast a peer was; 0 the first time that it is seen.
+    /// How fast a peer was since it was looked at last; 0 the first time.
     pub(super) fn rate(&mut self, record: &PeerRecord, flow: &PeerFlow<Mbuf>) -> Rate {
         self.note(record.flow.0, tag(&record.public_key), flow.bytes_received(), flow.bytes_sent())
     }
 
     fn note(&mut self, flow: u32, tag: u64, rx: u64, tx: u64) -> Rate {
-        let at = flow as usize;
-        if self.kept.peers.len() <= at {
-            self.kept.peers.resize(at + 1, Seen::default());
+        let place = flow as usize;
+        if self.kept.peers.len() <= place {
+            self.kept.peers.resize(place + 1, Seen::default());
         }
-        let Some(seen) = self.kept.peers.get_mut(at) else { return Rate::default() };
-        if seen.tag != tag {
-            *seen = Seen { tag, rx, tx, rate: Rate::default() };
-        } else if let Some(over) = self.over {
+        let Some(seen) = self.kept.peers.get_mut(place) else { return Rate::default() };
+        let at = Some(self.now);
+        let over = seen.at.filter(|_| seen.tag == tag).map(|before| self.now.saturating_duration_since(before));
+        if over.is_none() {
+            *seen = Seen { tag, at, rx, tx, rate: Rate::default() };
+        } else if let Some(over) = over.filter(|over| *over >= LEAST) {
             let bps = |now: u64, before: u64| {
                 let bits = u128::from(now.saturating_sub(before)) * 8 * 1_000_000_000;
                 u64::try_from(bits.checked_div(over.as_nanos()).unwrap_or(0)).unwrap_or(u64::MAX)
             };
             let rate = Rate { rx_bps: bps(rx, seen.rx), tx_bps: bps(tx, seen.tx) };
-            *seen = Seen { tag, rx, tx, rate };
+            *seen = Seen { tag, at, rx, tx, rate };
         }
         seen.rate
     }
@@ -134,8 +131,11 @@ mod tests {
         assert_eq!(rates.walk(at(3000)).note(3, 7, 4000, 500), rate(8000, 0), "since the last full walk");
         assert_eq!(rates.walk(at(4000)).note(3, 9, 90_000, 0), rate(0, 0), "another peer");
         assert_eq!(rates.walk(at(5000)).note(3, 9, 0, 0), rate(0, 0), "it counts anew");
-        rates.forget(at(36_000));
+        rates.walk(at(5000)).note(4, 8, 0, 0);
+        rates.walk(at(7000)).note(3, 9, 0, 0);
+        assert_eq!(rates.walk(at(9000)).note(4, 8, 2000, 0), rate(4000, 0), "it was not looked at for two walks");
+        rates.forget(at(40_000));
         assert!(rates.lock().peers.is_empty());
-        assert_eq!(rates.walk(at(36_001)).note(3, 9, 5000, 0), rate(0, 0), "anew");
+        assert_eq!(rates.walk(at(40_001)).note(3, 9, 5000, 0), rate(0, 0), "anew");
     }
 }

@@ -12,7 +12,7 @@ impl Desk {
         if !(1..=MOST_TRACED).contains(&packets) {
             return Err(format!("1 to {MOST_TRACED} packets can be traced at a time"));
         }
-        let peer = peer.map(|peer| self.find(peer)).transpose()?.map(|record| record.flow.0);
+        let peer = peer.map(|peer| self.one_peer(peer)).transpose()?;
         let (data, control) = self.report.counters();
         self.trace.add(packets, peer, data.into_iter().chain(control).collect(), tsc_hz(&self.eal))?;
         Ok(json!({ "tracing": packets }))
