@@ -7,7 +7,7 @@ use serde::Serialize;
 pub enum LabRequest {
     /// Forwarding begins.
     Start {
-        /// With so many bursts of made packets a stream.
+        /// With so many bursts of made packets a stream, 10,000 at most.
         bursts_first: u32,
     },
     /// It ends.

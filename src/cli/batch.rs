@@ -35,7 +35,7 @@ pub(super) fn load(name: &str, settings: &Settings, out: &mut dyn Write) -> Resu
     }
 }
 
-/// Does line for line. The outcome is the first one that was not good.
+/// Does line for line. The outcome is the first one that was not good, else [`Outcome::Quit`] if a line said so.
 pub(super) fn lines<O: Write, E: Write>(
     output: &mut Output<O, E>,
     mut reader: impl BufRead,
@@ -63,7 +63,7 @@ pub(super) fn lines<O: Write, E: Write>(
             Err(why) => output.fail(settings, Outcome::Usage, &why),
         };
         if outcome == Outcome::Quit {
-            break;
+            return if worst.is_good() { Outcome::Quit } else { worst };
         }
         if !outcome.is_good() {
             if worst.is_good() {

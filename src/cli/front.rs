@@ -47,7 +47,7 @@ pub(super) struct Settings {
     pub(super) place: String,
     /// What forwards in this process (`culvert pmd`), and answers in the gateway's place.
     pub(super) lab: Option<Rc<RefCell<dyn Lab>>>,
-    /// Ctrl-C in the shell: ends what goes on and on, and not the shell.
+    /// Ctrl-C in the shell: ends what goes on and on, and not the shell. Of a lab, SIGINT or SIGTERM: ends everything.
     pub(super) interrupted: Arc<AtomicBool>,
 }
 
@@ -207,7 +207,11 @@ impl<O: Write, E: Write> Output<O, E> {
             let wrong = match settings.watch {
                 _ if !words.is_empty() => "a command, or a file of commands, not both",
                 Some(_) => "--watch takes a command, not a file: write it behind a command of the file",
-                None => return Some(batch::file(self, file, settings)),
+                // Its `quit` ends the file, and not the shell in which it was named.
+                None => match batch::file(self, file, settings) {
+                    Outcome::Quit => return Some(Outcome::Done),
+                    outcome => return Some(outcome),
+                },
             };
             return Some(self.fail(settings, Outcome::Usage, wrong));
         }

@@ -19,6 +19,7 @@ mod lab {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use serde_json::Value;
     use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
     use std::cell::RefCell;
     use std::io::{BufReader, IsTerminal, Read};
     use std::rc::Rc;
@@ -61,14 +62,13 @@ mod lab {
         }
         let lab = match Lab::open(eal.to_vec(), options.clone()) {
             Ok(lab) => {
-                if !settings.json {
-                    said(output, &opened(&lab));
-                }
+                said(output, &opened(&lab));
                 Rc::new(RefCell::new(lab))
             }
             Err(error) => return output.fail(settings, Outcome::Failed, &error.to_string()),
         };
-        let desk = Settings { lab: Some(Rc::clone(&lab) as Rc<RefCell<dyn ask::Lab>>), ..settings.clone() };
+        let lab_of_desk = Some(Rc::clone(&lab) as Rc<RefCell<dyn ask::Lab>>);
+        let desk = Settings { lab: lab_of_desk, interrupted: Arc::clone(&ended), ..settings.clone() };
         let outcome = run(output, &options, &desk, &ended);
         drop(desk);
         // Relaxed, here and below: a signal's time is anyone's guess, and no memory hangs on it.
@@ -84,7 +84,7 @@ mod lab {
     ) -> Outcome {
         if let Some(file) = &options.cmdline_file {
             let first = batch::file(output, file, &Settings { stop: true, ..desk.clone() });
-            if first == Outcome::Quit || !first.is_good() {
+            if first == Outcome::Quit || !first.is_good() || desk.is_interrupted() {
                 return first;
             }
         }
@@ -99,10 +99,27 @@ mod lab {
             return wait(output, options, desk, ended);
         }
         if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+            if let Err(error) = interrupt_at_sigterm() {
+                return output.fail(desk, Outcome::Failed, &format!("signals: {error}"));
+            }
             return shell::shell(output, desk);
         }
         let input = BufReader::new(Input(Arc::clone(ended)));
         batch::lines(output, input, "-", &mut desk.clone())
+    }
+
+    /// A prompt that waits sees SIGINT alone, which SIGTERM becomes from here on: again and again, as one may come just before it waits.
+    fn interrupt_at_sigterm() -> std::io::Result<()> {
+        let mut signals = Signals::new([SIGTERM])?;
+        let thread = std::thread::Builder::new().name("sigterm".to_owned());
+        thread.spawn(move || {
+            while signals.forever().next().is_some() {
+                while signal_hook::low_level::raise(SIGINT).is_ok() {
+                    std::thread::sleep(TICK);
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// Forwards until Enter or a signal; with a period, until a signal.
@@ -125,7 +142,6 @@ mod lab {
                 let clear = if std::io::stdout().is_terminal() { "\x1b[2J\x1b[1;1H" } else { "" };
                 let request = Request::ShowPortStats { port: "all".to_owned() };
                 let text = match ask::ask_desk(desk, &request) {
-                    Ok(answer) if desk.json => format!("{answer}\n"),
                     Ok(answer) => {
                         let stats = testpmd::stats(&answer);
                         format!("{clear}\nPort statistics ===================================={stats}")
@@ -155,7 +171,6 @@ mod lab {
         }
         if lab.is_running() {
             match lab.order(&LabRequest::Stop) {
-                Ok(answer) if settings.json => said(output, &format!("{answer}\n")),
                 Ok(answer) => said(output, &lab_text::of(&answer).unwrap_or_default()),
                 Err(why) => {
                     outcome = Outcome::Failed;
@@ -169,9 +184,7 @@ mod lab {
         if let Err(error) = lab.close() {
             outcome = output.fail(settings, Outcome::Failed, &error.to_string());
         }
-        if !settings.json {
-            said(output, "\nBye...\n");
-        }
+        said(output, "\nBye...\n");
         outcome
     }
 
@@ -188,7 +201,7 @@ mod lab {
 
     fn help() -> String {
         let mut text =
-            "culvert pmd EAL-ARGUMENTS -- ARGUMENTS\n\nBefore the --: what DPDK takes (culvert pmd -h).\n\n".to_owned();
+            "culvert pmd EAL-ARGUMENTS -- ARGUMENTS\n\nBefore the --: what DPDK takes (culvert pmd -h -- lists it).\n\n".to_owned();
         for option in OPTIONS {
             let short = if option.short.is_empty() { String::new() } else { format!("{}, ", option.short) };
             let value = if option.value.is_empty() { String::new() } else { format!("={}", option.value) };

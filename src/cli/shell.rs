@@ -68,13 +68,16 @@ fn read<O: Write, E: Write>(
         match editor.readline(PROMPT) {
             Ok(text) => {
                 let _full = editor.add_history_entry(&text);
-                // Relaxed: see `Settings::is_interrupted`.
-                interrupted.store(false, Ordering::Relaxed);
+                // Of a lab everything ends by it, and it stays.
+                if settings.lab.is_none() {
+                    // Relaxed: see `Settings::is_interrupted`.
+                    interrupted.store(false, Ordering::Relaxed);
+                }
                 let outcome = match Line::parse(&text) {
                     Ok(line) => output.run(line, settings),
                     Err(why) => output.fail(settings, Outcome::Usage, &why),
                 };
-                if outcome == Outcome::Quit {
+                if outcome == Outcome::Quit || settings.lab.is_some() && settings.is_interrupted() {
                     break;
                 }
             }

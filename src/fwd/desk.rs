@@ -26,9 +26,9 @@ impl Lab {
         self.ordered(request).map_err(|error| error.to_string())
     }
 
-    /// What is wrong with what the last `wireguard` run brought back, if anything is.
+    /// What is wrong with what the `wireguard` runs brought back that were stopped, if anything is.
     pub fn complaint(&self) -> Option<String> {
-        self.statistics.complaint()
+        self.complaint.clone()
     }
 
     /// The number, NUMA node and MAC address of each port.

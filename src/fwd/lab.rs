@@ -6,7 +6,7 @@ use super::statistics::Statistics;
 use super::stream::{Ends, Orders, Queues, Stream, Way, run};
 use super::tunnel::Tunnels;
 use super::txonly::TxOnly;
-use super::{Mode, stream::Forward};
+use super::{Mode, stream::Forward, wireguard};
 use crate::dpdk::{
     Device, Eal, Lcore, Mbuf, Pool, PoolOptions, Port, PortOptions, PortQueues, PortStats, RxQueue, TxQueue, lcores,
     probed_devices, register_thread, tsc, tsc_hz,
@@ -21,6 +21,8 @@ use std::thread::{Builder, JoinHandle};
 const MTU: u16 = 1500;
 /// The smallest pool that is made without being asked for.
 const FEWEST_MBUFS: u32 = 8191;
+/// Bursts of made packets that come first, at most: more than rings hold, and over at once.
+const MOST_BURSTS_FIRST: u32 = 10_000;
 /// Packets that a flush takes from an RX queue, at most: more than a ring holds; some drivers never run dry.
 const FLUSH: usize = 65_536;
 
@@ -39,6 +41,8 @@ pub struct Lab {
     running: Option<Running>,
     pub(super) ports: Vec<LabPort>,
     pub(super) statistics: Statistics,
+    /// What was wrong with the first of all runs so far with which something was.
+    pub(super) complaint: Option<String>,
     pub(super) options: LabOptions,
     /// Those that forward: all but the main one, which does only where it is alone.
     lcores: Vec<Lcore>,
@@ -80,7 +84,7 @@ impl Lab {
         }
         let pool = Pool::create(&eal, &pool_options(&ports, lcores.len(), &options))?;
         let statistics = Statistics::default();
-        let mut lab = Self { running: None, ports, statistics, options, lcores, pool, eal };
+        let mut lab = Self { running: None, ports, statistics, complaint: None, options, lcores, pool, eal };
         for at in 0..lab.ports.len() {
             lab.start_port(at)?;
         }
@@ -159,6 +163,7 @@ impl Lab {
                 return refuse(&format!("port {id} is stopped; `port start {id}` first"));
             }
         }
+        self.must_fit(bursts_first)?;
         let shares: Vec<(Lcore, Vec<Way>)> =
             self.shares().into_iter().map(|(lcore, ways)| (lcore.clone(), ways)).collect();
         let count = shares.iter().map(|(_, ways)| ways.len()).sum();
@@ -184,6 +189,20 @@ impl Lab {
             }
         }
         self.spawn(streams)
+    }
+
+    /// Refuses packets that are too long for the ports, and more of them than there is time for.
+    fn must_fit(&self, bursts_first: u32) -> Result<(), LabError> {
+        let (len, longest) = (self.options.packet_len, wireguard::longest(usize::from(MTU)));
+        if self.options.mode == Mode::Wireguard && len > longest {
+            return refuse(&format!(
+                "frames of {len} bytes are too long for the ports' MTU of {MTU} once they are sealed; `set txpkts {longest}` or less"
+            ));
+        }
+        if bursts_first > MOST_BURSTS_FIRST {
+            return refuse(&format!("start tx_first {bursts_first}: {MOST_BURSTS_FIRST} bursts at most"));
+        }
+        Ok(())
     }
 
     /// Takes the queues of a way out of their ports.
@@ -263,6 +282,7 @@ impl Lab {
                 }
             }
         }
+        self.complaint = self.complaint.take().or_else(|| self.statistics.complaint());
         if died { Err(LabError::Thread("it panicked; report this".to_owned())) } else { Ok(()) }
     }
 

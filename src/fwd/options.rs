@@ -108,7 +108,7 @@ const fn opt(long: &'static str, short: &'static str, value: &'static str, help:
 pub static OPTIONS: &[Opt] = &[
     opt("--interactive", "-i", "", "a prompt; else forwarding starts, until Enter or Ctrl-C"),
     opt("--auto-start", "-a", "", "forwarding starts before the prompt comes"),
-    opt("--tx-first", "", "", "forwarding starts with a burst of made packets"),
+    opt("--tx-first", "", "", "forwarding starts with a burst of made packets; with -i, only beside -a"),
     opt("--stats-period", "", "SECONDS", "without a prompt: ports' statistics, again and again"),
     opt("--cmdline-file", "", "FILE", "does the commands of FILE first; the first that fails ends it all, by its line"),
     opt("--forward-mode", "", "MODE", "what is done with packets, as the command `set fwd`"),
@@ -121,7 +121,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("--rxd", "", "N", "descriptors an RX queue, within the driver's limits; 1024"),
     opt("--txd", "", "N", "descriptors a TX queue, within the driver's limits; 1024"),
     opt("--burst", "", "N", "packets a burst, 1 to 32; 32"),
-    opt("--txpkts", "", "BYTES", "length of the frames that are made, 42 to 1514; 64"),
+    opt("--txpkts", "", "BYTES", "length of the frames that are made, 42 to 1514 (mode wireguard: 1454); 64"),
     opt("--mbcache", "", "N", "mbufs that each core keeps to itself; 250"),
     opt("--total-num-mbufs", "", "N", "mbufs of the pool; as many as queues and cores can hold"),
     opt("--mbuf-size", "", "BYTES", "bytes of each, the headroom of 128 included; what the ports' MTU wants"),
@@ -161,7 +161,19 @@ impl LabOptions {
             };
             options.set(found.long, &value).map_err(|why| OptionError(format!("{}={value}: {why}", found.long)))?;
         }
+        options.must_agree().map_err(|why| OptionError(why.to_owned()))?;
         Ok(options)
+    }
+
+    /// Refuses what would do nothing beside the others.
+    fn must_agree(&self) -> Result<(), &'static str> {
+        if self.interactive && self.tx_first && !self.auto_start {
+            return Err("--tx-first with -i wants -a too, or say `start tx_first` at the prompt");
+        }
+        if self.interactive && self.stats_period.is_some() {
+            return Err("--stats-period is for a run without -i; say `show port stats all --watch=1` at the prompt");
+        }
+        Ok(())
     }
 
     fn set(&mut self, long: &str, value: &str) -> Result<(), String> {
@@ -285,9 +297,9 @@ mod tests {
     #[test]
     fn testpmds_arguments_are_taken() {
         let options =
-            parsed("-i --rxq=2 --txq 2 --forward-mode=rxonly --portmask=0x5 --eth-peer=1,02:00:00:00:00:99 --tx-f")
+            parsed("-i -a --rxq=2 --txq 2 --forward-mode=rxonly --portmask=0x5 --eth-peer=1,02:00:00:00:00:99 --tx-f")
                 .unwrap();
-        assert!(options.interactive && options.tx_first && !options.auto_start);
+        assert!(options.interactive && options.tx_first && options.auto_start);
         assert_eq!((options.rx_queues, options.tx_queues, options.mode, options.ports), (2, 2, Mode::RxOnly, 5));
         assert_eq!(options.peers, [(1, MacAddr([2, 0, 0, 0, 0, 0x99]))]);
         assert_eq!(parsed("--stats-period 3").unwrap().stats_period, Some(Duration::from_secs(3)));
@@ -323,6 +335,8 @@ mod tests {
             ("--interactive=1", "--interactive takes no value"),
             ("--portmask=0", "--portmask=0: a hexadecimal number but 0"),
             ("x", "there is no argument \"x\""),
+            ("--tx-first -i", "--tx-first with -i wants -a too"),
+            ("-i -a --stats-period=1", "--stats-period is for a run without -i"),
         ] {
             let error = parsed(line).unwrap_err();
             assert!(error.starts_with(said), "{line}: {error}");

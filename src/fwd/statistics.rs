@@ -35,7 +35,7 @@ impl Statistics {
         }
     }
 
-    /// The sum over the streams that `of` takes.
+    /// The sum over the streams that `of` takes, as it is shown.
     pub(super) fn sum(&self, of: impl Fn(&Way) -> bool) -> Counted {
         let all = self.streams.iter().filter(|stream| of(&stream.way));
         all.fold(Counted::default(), |sum, stream| sum.plus(&stream.counts.read().since(&stream.base)))
@@ -79,14 +79,19 @@ impl Statistics {
         Ok(answer)
     }
 
-    /// What is wrong with the crypto of a `wireguard` run, if anything is.
+    /// What is wrong with the crypto of a `wireguard` run, if anything is: since its start, whatever was cleared.
     pub(super) fn complaint(&self) -> Option<String> {
-        let all = self.sum(|_| true);
+        let all = self.streams.iter().fold(Counted::default(), |sum, stream| sum.plus(&stream.counts.read()));
         let bad = all.bad_tag + all.replayed + all.bad_inner;
-        if self.mode != Mode::Wireguard || all.sent == 0 {
+        if self.mode != Mode::Wireguard || all.made == 0 {
             None
         } else if bad > 0 {
             Some(format!("wireguard: {bad} packets came back damaged, or twice"))
+        } else if all.sent == 0 {
+            Some(format!(
+                "wireguard: none of {} packets could be sent: is the link up (`show port summary all`)?",
+                all.made
+            ))
         } else if all.good == 0 {
             Some("wireguard: none of the packets came back: is there a cable between the ports, or a loop?".to_owned())
         } else {

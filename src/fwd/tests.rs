@@ -2,15 +2,17 @@
 
 use super::csum::{Mended, mend};
 use super::packet::{Between, FRONT, front};
-use super::stream::{Counted, Ends, Forward, Orders, Queues, Stream, Way, run};
+use super::statistics::Statistics;
+use super::stream::{Counted, Counts, Ends, Forward, Orders, Queues, Stream, Way, run};
 use super::tunnel::Tunnels;
-use super::{Mode, icmpecho};
+use super::{Mode, icmpecho, wireguard};
 use crate::frame::heap::{HeapPacket, HeapPool, HeapWire};
 use crate::frame::{BURST, Frame};
 use crate::queue::sync::Arc;
 use crate::wire::arp::ArpPacket;
-use crate::wire::{EtherType, EthernetFrame, Ipv4Packet, MacAddr, ethernet};
-use std::net::Ipv4Addr;
+use crate::wire::checksum::Sum;
+use crate::wire::{EtherType, EthernetFrame, Ipv4Packet, Ipv6Header, MacAddr, ethernet, ipv4, ipv6, protocol};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 struct Heap;
 
@@ -168,6 +170,88 @@ fn wrong_checksums_are_counted_and_put_right() {
     }
 }
 
+/// A frame of TCP or UDP, its checksum left at zero, and where that is.
+fn datagram(kind: EtherType, protocol: u8) -> (Vec<u8>, usize) {
+    let mut l4 = [0x5a; 33];
+    let field = if protocol == protocol::TCP { 16 } else { 6 };
+    l4[field..field + 2].fill(0);
+    let mut bytes = vec![0; ethernet::HEADER_LEN];
+    ethernet::write_header(bytes.first_chunk_mut().unwrap(), PEER, SOURCE, kind);
+    if kind == EtherType::IPV4 {
+        bytes.extend([0x45, 0, 0, 53, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        ipv4::write_checksum(&mut bytes[ethernet::HEADER_LEN..]);
+    } else {
+        let (source, destination) = (Ipv6Addr::LOCALHOST, Ipv6Addr::from([0xfd; 16]));
+        let (traffic_class, flow_label, payload_len, next_header, hop_limit) = (0, 0, 33, protocol, 64);
+        let mut header = [0; ipv6::HEADER_LEN];
+        Ipv6Header { traffic_class, flow_label, payload_len, next_header, hop_limit, source, destination }
+            .write(&mut header);
+        bytes.extend(header);
+    }
+    let at = bytes.len() + field;
+    bytes.extend(l4);
+    (bytes, at)
+}
+
+#[test]
+fn checksums_of_tcp_and_udp_over_both_ips_are_put_right() {
+    for (kind, protocol) in [
+        (EtherType::IPV4, protocol::TCP),
+        (EtherType::IPV4, protocol::UDP),
+        (EtherType::IPV6, protocol::TCP),
+        (EtherType::IPV6, protocol::UDP),
+    ] {
+        let (zero, at) = datagram(kind, protocol);
+        let l4 = &zero[zero.len() - 33..];
+        let sum = if kind == EtherType::IPV4 {
+            Sum::new().pseudo_v4(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), protocol, 33)
+        } else {
+            Sum::new().pseudo_v6(Ipv6Addr::LOCALHOST, Ipv6Addr::from([0xfd; 16]), protocol, 33)
+        };
+        let mut right = zero.clone();
+        right[at..at + 2].copy_from_slice(&sum.bytes(l4).checksum().to_be_bytes());
+        let mut good = right.clone();
+        assert_eq!((mend(&mut good), &good), (Mended::default(), &right), "{kind:?} {protocol}");
+        let mut wrong = right.clone();
+        wrong[at] ^= 1;
+        assert_eq!((mend(&mut wrong), &wrong), (Mended { ip: false, l4: true }, &right), "{kind:?} {protocol}");
+        // Only UDP over IPv4 goes without.
+        let mut none = zero.clone();
+        let is_wrong = kind != EtherType::IPV4 || protocol != protocol::UDP;
+        assert_eq!(mend(&mut none), Mended { ip: false, l4: is_wrong }, "{kind:?} {protocol}");
+        assert_eq!(&none, if is_wrong { &right } else { &zero });
+    }
+}
+
+#[test]
+fn echoes_answer_pings_with_what_they_carried() {
+    let ping = |from: [u8; 4], to: [u8; 4], kind: u8| {
+        let mut bytes = vec![0; ethernet::HEADER_LEN];
+        ethernet::write_header(bytes.first_chunk_mut().unwrap(), SOURCE, PEER, EtherType::IPV4);
+        bytes.extend([0x45, 0, 0, 36, 0, 0, 0, 0, 64, protocol::ICMP, 0, 0]);
+        bytes.extend([from, to].concat());
+        ipv4::write_checksum(&mut bytes[ethernet::HEADER_LEN..]);
+        let mut icmp = [kind, 0, 0, 0, 0x12, 0x34, 0, 7, b'c', b'u', b'l', b'v', b'e', b'r', b't', b'!'];
+        let sum = Sum::new().bytes(&icmp).checksum();
+        icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+        bytes.extend(icmp);
+        bytes
+    };
+    let mut bench = Bench::between(Mode::IcmpEcho);
+    bench.put(&ping([10, 0, 0, 1], [10, 0, 0, 2], 8));
+    // A reply is no question, and a broken question none either.
+    bench.put(&ping([10, 0, 0, 1], [10, 0, 0, 2], 0));
+    let mut broken = ping([10, 0, 0, 1], [10, 0, 0, 2], 8);
+    broken[ethernet::HEADER_LEN + 28] ^= 1;
+    bench.put(&broken);
+    let counted = bench.turn();
+    assert_eq!((counted.sent, counted.ended), (1, 2));
+    let answer = bench.tx.pop().unwrap();
+    let mut expected = ping([10, 0, 0, 2], [10, 0, 0, 1], 0);
+    ethernet::write_header(expected.first_chunk_mut().unwrap(), PEER, SOURCE, EtherType::IPV4);
+    assert_eq!(answer.data(), expected);
+}
+
 #[test]
 fn echoes_answer_arp_and_nothing_else_is_touched() {
     let mut request = [0; 42];
@@ -244,6 +328,42 @@ fn what_was_not_put_in_is_counted_as_such() {
     assert_eq!(receives.drain(&mut queues), 4);
     let counted = queues.counts.read();
     assert_eq!((counted.good, counted.bad_inner), (0, 4));
+}
+
+#[test]
+fn the_longest_sealed_frames_fill_the_mtu() {
+    let longest = wireguard::longest(1500);
+    for (len, sealed) in [(longest, 1514), (longest + 1, 1530), (64, 138)] {
+        let wire = HeapWire::default();
+        let tunnels = Arc::new(Tunnels::new(1, 0).unwrap());
+        let mut queues = Queues::<Heap>::new(wire.clone(), wire.clone(), HeapPool::new(64), WAY, 1);
+        Mode::Wireguard.forward::<Heap>(0, &WAY, len, &tunnels).turn(&mut queues);
+        assert_eq!(wire.pop().unwrap().data().len(), sealed, "{len}");
+    }
+}
+
+#[test]
+fn a_run_that_proved_nothing_or_lost_something_is_complained_of_whatever_is_cleared() {
+    let complaint = |mode, count: fn(&Counts)| {
+        let counts = Arc::new(Counts::default());
+        let mut statistics = Statistics::new(mode, vec![(WAY, Arc::clone(&counts))]);
+        count(&counts);
+        statistics.clear();
+        statistics.complaint().unwrap_or_default()
+    };
+    let unsent = |counts: &Counts| {
+        counts.made.add(5);
+        counts.tx_dropped.add(5);
+    };
+    assert!(complaint(Mode::Wireguard, unsent).contains("none of 5 packets could be sent"));
+    assert_eq!(complaint(Mode::TxOnly, unsent), "");
+    let damaged = |counts: &Counts| {
+        [&counts.made, &counts.sent, &counts.good].into_iter().for_each(|tally| tally.add(5));
+        counts.bad_tag.add(1);
+    };
+    assert!(complaint(Mode::Wireguard, damaged).contains("1 packets came back damaged"));
+    let good = |counts: &Counts| [&counts.made, &counts.sent, &counts.good].into_iter().for_each(|tally| tally.add(5));
+    assert_eq!(complaint(Mode::Wireguard, good), "");
 }
 
 #[test]

@@ -49,6 +49,12 @@ struct Sealed {
     end: usize,
 }
 
+/// Bytes of the longest frame that, sealed, an MTU lets through.
+pub(super) const fn longest(mtu: usize) -> usize {
+    let room = mtu.saturating_sub(FRONT - ethernet::HEADER_LEN + DataHeader::LEN + TAG_LEN);
+    ethernet::HEADER_LEN + room / PADDING_MULTIPLE * PADDING_MULTIPLE
+}
+
 impl Wireguard {
     /// The stream of this number; `len`: bytes that its inner packets would have as frames, FCS not among them.
     pub(super) fn new(tunnels: Arc<Tunnels>, tunnel: usize, way: &Way, len: usize) -> Self {

@@ -1,5 +1,6 @@
 //! `culvert pmd`: the program over DPDK's virtual devices, beside what Debian's `dpdk-testpmd` says to the same commands.
 
+use crate::terminal::Terminal;
 use regex::Regex;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -190,7 +191,7 @@ fn json(said: &str, key: &str) -> Value {
 fn sealed_packets_come_back_good() {
     for (lcores, ports, own) in [
         ("0", vdevs(&["net_ring0"]), &["-i", "--forward-mode=wireguard"][..]),
-        ("0,1", vdevs(&["net_ring0", "net_ring1"]), &["-i", "--forward-mode=wireguard", "--txpkts=1400"][..]),
+        ("0,1", vdevs(&["net_ring0", "net_ring1"]), &["-i", "--forward-mode=wireguard", "--txpkts=1454"][..]),
     ] {
         let said = good(&told(pmd(lcores, &ports, own), "start\n--json stop\nquit\n"));
         let tunnels = json(&said, "stopped")["wireguard"].clone();
@@ -205,10 +206,13 @@ fn sealed_packets_come_back_good() {
 /// What comes from a generator is no tunnel's, and what is sent to nowhere never comes back.
 #[test]
 fn crypto_that_nobody_returns_fails() {
-    let output = told(pmd("0", &vdevs(&["net_null0"]), &["-i", "--forward-mode=wireguard"]), "start\nstop\nquit\n");
+    // A later run, of another mode, makes nothing good.
+    let lines = "set txpkts 1455\nstart\nset txpkts 64\nstart\nclear fwd stats all\nstop\nset fwd io\nstart tx_first 10001\nstart\nstop\nquit\n";
+    let output = told(pmd("0", &vdevs(&["net_null0"]), &["-i", "--forward-mode=wireguard"]), lines);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && error.contains("none of the packets came back"), "{error}");
     assert!(text(&output).contains("WG-good:     0 "), "{}", text(&output));
+    assert!(error.contains("`set txpkts 1454` or less") && error.contains("10001: 10000 bursts at most"), "{error}");
 }
 
 #[test]
@@ -225,6 +229,61 @@ fn an_unknown_command_of_a_file_ends_it_by_its_line() {
     let error = told(pmd("0", &vdevs(&["net_null0"]), &["--rxqs=1"]), "");
     assert_eq!(error.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&error.stderr).contains("there is no argument \"--rxqs\"; did you mean --rxq?"));
+}
+
+/// Before the prompt comes, and whatever it would be told.
+#[test]
+fn quit_in_a_file_of_commands_ends_it_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("commands");
+    std::fs::write(&file, "show port summary all\nquit\nset fwd mac\n").unwrap();
+    let argument = format!("--cmdline-file={}", file.display());
+    let said = good(&told(pmd("0", &vdevs(&["net_null0"]), &["-i", &argument]), "set fwd rxonly\n"));
+    assert!(said.contains("Number of available ports: 1") && !said.contains("Set "), "{said}");
+}
+
+/// What goes on and on, in a line of the standard input.
+#[test]
+fn a_signal_ends_a_watched_command_and_the_rest() {
+    let mut child = pmd("0", &vdevs(&["net_null0"]), &["-i"]);
+    writeln!(child.stdin.as_mut().unwrap(), "show port summary all --watch=1").unwrap();
+    let mut said = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    while said.matches("Number of available ports").count() < 2 {
+        assert!(out.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = ended(child);
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.ends_with("\nBye...\n"), "{said}");
+}
+
+/// The prompt waits, or a command of it goes on and on.
+#[test]
+fn sigterm_and_ctrl_c_end_the_prompt() {
+    for (name, command) in [("pmd-term", ""), ("pmd-watch", "show port summary all --watch=1")] {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let line = format!(
+            "sh -c 'echo $$ >{}; exec {} pmd --no-huge -m 128 --no-pci --no-shconf --no-telemetry -l 0 --file-prefix={name}{} \
+             --vdev=net_null0 -- --total-num-mbufs=8192 -i'",
+            pid.display(),
+            env!("CARGO_BIN_EXE_culvert"),
+            std::process::id(),
+        );
+        let terminal = Terminal::new(name, (120, 40), &line);
+        terminal.until("culvert>");
+        if command.is_empty() {
+            let pid = std::fs::read_to_string(pid).unwrap();
+            assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+        } else {
+            terminal.types(&[command, "Enter"]);
+            terminal.when("ports", |screen| screen.contains("net_null0"));
+            terminal.types(&["C-c"]);
+        }
+        terminal.until("Bye...");
+    }
 }
 
 /// Without a prompt it forwards at once, tells ports' statistics again and again, and a signal ends it in order.

@@ -71,7 +71,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         usage: "start tx_first [N]",
         section: Section::Pmd,
-        help: "begins to forward, with a burst of made packets a stream, or N of them",
+        help: "begins to forward, with a burst of made packets a stream, or N of them, 10000 at most",
         more: "Modes that make packets do so anyway.",
         action: Action::Order(
             |given| LabRequest::Start { bursts_first: given.get("N").map_or(1, |_| number(given)) },
@@ -125,7 +125,7 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "set txpkts N",
         section: Section::Pmd,
         help: "bytes of the frames that are made, 42 to 1514",
-        more: "In the mode wireguard it is what they would have without the tunnel.",
+        more: "In the mode wireguard it is what they would have without the tunnel, at most 1454.",
         action: Action::Order(
             |given| LabRequest::SetTxpkts { bytes: number(given) },
             Answer::Text(text, &["set.txpkts"]),
