@@ -1,6 +1,6 @@
-# make setup | build | demo | test | test-long | figures | fuzz | clean
+# make setup | build | deb | demo | test | test-long | figures | fuzz | clean
 
-.PHONY: setup build demo test test-long figures fuzz clean
+.PHONY: setup build deb demo test test-long figures fuzz clean
 
 # What is missing on this machine; nothing the second time.
 setup:
@@ -8,6 +8,11 @@ setup:
 
 build: setup
 	cargo build --release --locked
+
+# target/debian/culvert_VERSION_amd64.deb
+deb:
+	@configs/setup.sh deb
+	@configs/debian/build.sh
 
 # A gateway, two clients and a host on this machine, in network namespaces; removed when it ends. Root, or sudo.
 demo: build

@@ -2,6 +2,7 @@
 # Makes a Debian machine ready to build, show and test culvert. A second call changes nothing and takes no time.
 #   configs/setup.sh         what `make build` and `make demo` need
 #   configs/setup.sh test    what `make test` needs beside it
+#   configs/setup.sh deb     what `make deb` needs beside it
 #   configs/setup.sh fuzz    what `make fuzz` needs beside it
 # CULVERT_HUGE_PAGES=N reserves N huge pages of 2 MiB instead of 256; 0 leaves them alone.
 set -eu
@@ -12,6 +13,7 @@ PACKAGES='
     wireguard-go wireguard-tools
     curl ethtool iperf3 iproute2 iputils-ping util-linux'
 RUST=1.95
+CARGO_DEB=3.8.0
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -81,6 +83,17 @@ test_tools() {
     done
 }
 
+# cargo-deb, into target/tools; lintian is for the test of what it makes.
+deb_tools() {
+    optional_package dpkg-shlibdeps dpkg-dev
+    optional_package lintian
+    tools=$(cd "$(dirname "$0")/.." && pwd)/target/tools
+    [ "$("$tools/bin/cargo-deb" --version 2>/dev/null)" != "cargo-deb $CARGO_DEB" ] || return 0
+    say "builds cargo-deb $CARGO_DEB (once, some minutes)"
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_TARGET_DIR="$work/build" \
+        cargo install --quiet --locked --root "$tools" --force "cargo-deb@$CARGO_DEB" || fail "cargo-deb could not be built"
+}
+
 # Of the package dpdk-dev two programs that ours are compared with.
 dpdk_programs() {
     bin=$(cd "$(dirname "$0")/.." && pwd)/target/tools/bin
@@ -135,6 +148,7 @@ test)
     test_tools
     peer_tools
     ;;
+deb) deb_tools ;;
 # libFuzzer is C++; tests/fuzz/run.sh gets the rest by cargo.
 fuzz) optional_package c++ g++ ;;
 esac
