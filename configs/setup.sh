@@ -73,6 +73,7 @@ test_tools() {
     optional_package groff groff-base
     dpdk_programs
     promtool
+    deb_tools
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked
