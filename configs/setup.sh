@@ -71,9 +71,11 @@ test_tools() {
     # The shell on a screen, and the manual page.
     optional_package tmux
     optional_package groff groff-base
+    # The playbooks' checks.
+    optional_package ansible-playbook ansible
+    optional_package ansible-lint
     dpdk_programs
     promtool
-    deb_tools
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked

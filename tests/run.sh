@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 LOGS=target/test-logs
-STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo deb loom miri deny'
+STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo loom miri deny ansible'
 # In the long run (CULVERT_LONG=1), or by name.
 LONG_STEPS='asan'
 # Seconds that the nightly toolchain may take to come, and each of Miri's runs.
@@ -58,7 +58,7 @@ run() {
 
 # The one line of a log that says how much was checked.
 facts_of() {
-    grep -aE '^ *Summary|^test result|^demo: |^found|^ *ok  TCP' "$1" |
+    grep -aE '^ *Summary|^test result|^demo: |^ansible: |^found|^ *ok  TCP' "$1" |
         sed 's/^ *Summary \[[^]]*\] //; s/^ *ok  //' | awk '/^found/ { n++; next } { last = $0 }
             /tests run|test result|TCP/ { all = all sep $0; sep = "; " }
             END { if (n) all = all sep n " seeded bugs found"; print all ? all : last }' | cut -c1-160
@@ -100,9 +100,6 @@ step_demo() {
     cargo build --locked || return 1
     if [ "$(id -u)" = 0 ]; then target/debug/culvert demo; else sudo target/debug/culvert demo; fi
 }
-
-# The Debian package, of the same build, on an overlay of this machine; and what systemd makes of its unit.
-step_deb() { tests/deb.sh; }
 
 # All interleavings of the queues' models, and the proof that they bite.
 step_loom() {
@@ -159,6 +156,9 @@ step_deny() {
     command -v cargo-deny >/dev/null || { echo 'cargo-deny is not installed (cargo install cargo-deny --locked)'; return 77; }
     cargo deny --offline check bans licenses sources
 }
+
+# The playbooks without a machine of their own; `make test-deploy` is the other half.
+step_ansible() { tests/ansible.sh; }
 
 for step in ${*:-$STEPS${CULVERT_LONG:+ $LONG_STEPS}}; do
     case " $STEPS $LONG_STEPS " in

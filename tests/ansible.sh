@@ -1,0 +1,161 @@
+#!/bin/sh
+# The playbooks of configs/ansible without a machine of their own: syntax, ansible-lint, check mode against this machine, and
+# what has to be refused before anything is changed. `make test-deploy` applies them for real.
+set -eu
+cd "$(dirname "$0")/.."
+
+PLAYBOOKS='site.yml rolling.yml remove.yml'
+# What the roles write.
+WRITTEN='/etc/culvert /etc/default/grub.d /etc/dpdk /etc/tmpfiles.d /etc/modules-load.d /etc/modprobe.d /etc/nftables.d
+    /etc/systemd/system/culvertd.service.d /var/cache/culvert /proc/cmdline /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
+GOOD=iXaPH2k0bd1lzK7sVIk2KOJw5nFCGAtoL4sjSSUiLGo=
+SECRET=secretsecretsecretsecretsecretsecretsecret
+
+for program in ansible-playbook ansible-lint; do
+    command -v $program >/dev/null || { echo "there is no $program: configs/setup.sh test installs it"; exit 77; }
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export ANSIBLE_NOCOLOR=1 ANSIBLE_RETRY_FILES_ENABLED=0 ANSIBLE_LOCAL_TEMP="$work/local" ANSIBLE_REMOTE_TEMP="$work/remote"
+export ANSIBLE_CONFIG=configs/ansible/ansible.cfg
+failures=0
+cases=0
+
+fails() { echo "ansible: $*"; failures=$((failures + 1)); }
+
+# Of a list of files their names, times, rights and contents.
+look() {
+    # shellcheck disable=SC2086 # a list of words
+    find $WRITTEN -printf '%p %m %U %T@ ' -type f -exec md5sum {} + 2>/dev/null || true
+}
+
+cat >"$work/inventory.yml" <<INVENTORY
+culvert:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: /usr/bin/python3
+  vars:
+    culvert_host_huge_pages: 1
+    culvert_package: $work/culvert_1_amd64.deb
+    culvert_ports:
+      - { name: wan, device: "net_af_packet0,iface=wan0", role: outer, addresses: [192.0.2.10/24], routes: [{ to: 0.0.0.0/0, via: 192.0.2.1 }] }
+      - { name: lan, device: "net_af_packet1,iface=lan0", role: inner, addresses: [10.10.0.1/24] }
+    culvert_interfaces:
+      - { name: wg0, listen_ports: [51820], max_peers: 16 }
+      - { name: wg1, listen_ports: [51821], peers_src: $work/peers.conf }
+    culvert_peers:
+      - { name: laptop, public_key: $GOOD, preshared_key: $GOOD, allowed_ips: [10.9.0.2/32] }
+    culvert_private_keys: { wg1: $GOOD }
+INVENTORY
+printf '[Peer]\n# friendly_name = phone\nPublicKey = %s\nAllowedIPs = 10.8.0.2/32 # its own\n' $GOOD >"$work/peers.conf"
+
+: >"$work/culvert_1_amd64.deb"
+
+check() { ansible-playbook --check --diff -i "$work/inventory.yml" "$@" configs/ansible/site.yml; }
+
+# A host of the batch: whose checks (machine or gateway), what is said, and the variables as JSON.
+wrong() {
+    cases=$((cases + 1))
+    printf '%s\t%s\n' "$1-$cases" "$2" >>"$work/wrong"
+    printf '%s\n' "    $1-$cases: $3" >>"$work/hosts.yml"
+}
+
+# What case $1 came to, in the output $2, has to be that it said $3 and changed nothing.
+judge() {
+    if ! grep -qE "^$1 .* changed=0 .*failed=1 " "$2"; then
+        fails "not refused, or only after something was changed: $3"
+        grep "^$1 " "$2" || true
+    elif ! tr -s '\n ' '  ' <"$2" | grep -qF -- "$3"; then
+        fails "refused, but without the words \"$3\""
+        grep -E "(fatal|failed): \[$1\]" "$2" | cut -c1-400 || true
+    else
+        echo "  ok  refused: $3"
+    fi
+    ! grep -qF "$SECRET" "$2" || fails "shows a key: $3"
+}
+
+# The whole of site.yml with the variables $2 is refused with the words $1.
+refused() {
+    cases=$((cases + 1))
+    ! check -e "$2" >"$work/refused" 2>&1 || fails "accepted: $2"
+    judge localhost "$work/refused" "$1"
+}
+
+for playbook in $PLAYBOOKS; do
+    ansible-playbook --syntax-check -i configs/ansible/inventory.example.yml "configs/ansible/$playbook"
+done
+# Of a copy: it leaves folders of its own.
+cp -r configs/ansible "$work/lint"
+(cd "$work/lint" && unset ANSIBLE_CONFIG && ansible-lint --nocolor) || fails 'ansible-lint is not content'
+
+before=$(look)
+if check >"$work/good" 2>&1; then
+    # It has come to the end of both roles.
+    for said in 'Do that now' 'Write the configuration' 'Write the peers of the list' 'Give the unit its keys'; do
+        grep -qF "$said" "$work/good" || fails "check mode does not come to \"$said\""
+    done
+    ! grep -qF $GOOD "$work/good" || fails 'check mode shows a key'
+else
+    tail -n 40 "$work/good"
+    fails 'check mode fails'
+fi
+
+cpus=$(nproc --all)
+memory=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+peers() { printf '{"culvert_peers": [{"name": "phone", "allowed_ips": ["10.9.0.3/32"], %s}]}' "$1"; }
+
+
+# By the playbook itself, in which the machine's part comes first.
+refused 'the public key of phone is none' "$(peers '"public_key": "short="')"
+# The NIC that this machine is reached by.
+interface=$(ip -4 route show default | sed -n '1s/.* dev \([^ ]*\).*/\1/p')
+address=$(readlink -f "/sys/class/net/${interface:-none}" | grep -oE '[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]' | tail -n 1 || true)
+if [ -n "$address" ]; then
+    refused 'is reached (it carries this login' "{\"culvert_host_pci\": [{\"address\": \"$address\"}]}"
+else
+    printf '\n!!! SKIPPED: this machine is reached by no PCI NIC, so none can be refused\n\n'
+fi
+
+# The others together, a host each, by the same checks.
+printf '[Peer]\nPublicKey = %s\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.8.0.3/32\n' $GOOD $SECRET >"$work/wrong.conf"
+wrong machine 'are more than the' "{\"culvert_host_huge_pages\": $((memory / 2048))}"
+wrong machine 'CPU 0 at least is the system' "{\"culvert_host_isolated_cpus\": \"0-$((cpus - 1))\"}"
+wrong machine 'unable to convert to int' '{"culvert_host_huge_pages": "many"}'
+wrong machine 'which is no list of CPUs' '{"culvert_host_isolated_cpus": "all"}'
+wrong machine 'only these can be isolated' "{\"culvert_host_isolated_cpus\": \"$cpus\"}"
+wrong machine 'culvert_host_pci names 3b:00.0: a PCI address' '{"culvert_host_pci": [{"address": "3b:00.0"}]}'
+wrong machine 'has at ffff:1f:1f.7 nothing' '{"culvert_host_pci": [{"address": "ffff:1f:1f.7"}]}'
+wrong gateway 'the preshared key of phone is none' "$(peers "\"public_key\": \"$GOOD\", \"preshared_key\": \"$SECRET=\"")"
+wrong gateway 'phone stand for an interface' "$(peers "\"public_key\": \"$GOOD\", \"interface\": \"wg7\"")"
+wrong gateway 'the key of wg0 is no private key' "{\"culvert_private_keys\": {\"wg0\": \"$SECRET\"}}"
+wrong gateway 'culvert_1_arm64.deb, which is not there' "{\"culvert_package\": \"$work/culvert_1_arm64.deb\"}"
+wrong gateway 'wrong.conf:4: PublicKey is no key' \
+    "{\"culvert_interfaces\": [{\"name\": \"wg0\", \"peers_src\": \"$work/wrong.conf\"}], \"culvert_peers\": []}"
+wrong gateway 'Each of culvert_ports has a name and a device' '{"culvert_ports": [{"name": "wan"}]}'
+# The group's variables, and each host with its one mistake.
+{
+    printf 'culvert:\n  hosts:\n'
+    cat "$work/hosts.yml"
+    sed -n '/^  vars:/,$p' "$work/inventory.yml"
+    printf '    ansible_connection: local\n    ansible_python_interpreter: /usr/bin/python3\n'
+} >"$work/wrong.yml"
+: >"$work/batch"
+for kind in machine gateway; do
+    role=$([ $kind = machine ] && echo culvert_host || echo culvert)
+    cat >"$work/$kind.yml" <<PLAYBOOK
+- name: Check the $kind
+  hosts: $kind-*
+  become: true
+  gather_facts: $([ $kind = machine ] && echo true || echo false)
+  tasks:
+    - { name: Check, ansible.builtin.import_role: { name: $role, tasks_from: validate } }
+PLAYBOOK
+    ANSIBLE_ROLES_PATH=configs/ansible/roles ansible-playbook --forks 4 -i "$work/wrong.yml" "$work/$kind.yml" >>"$work/batch" 2>&1 || true
+done
+while IFS='	' read -r host said; do judge "$host" "$work/batch" "$said"; done <"$work/wrong"
+
+[ "$(look)" = "$before" ] || fails 'check mode has changed this machine'
+[ $failures = 0 ] || exit 1
+echo "ansible: ok, $cases wrong inputs were refused before anything was changed"
