@@ -76,6 +76,7 @@ test_tools() {
     optional_package ansible-lint
     dpdk_programs
     promtool
+    deb_tools
     if ! cargo nextest --version >/dev/null 2>&1; then
         say "builds cargo-nextest (once, some minutes)"
         cargo install cargo-nextest --locked

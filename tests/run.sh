@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 LOGS=target/test-logs
-STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo loom miri deny ansible'
+STEPS='rules format clippy clippy-without-dpdk fuzz-check doc unit live matrix demo deb loom miri deny ansible'
 # In the long run (CULVERT_LONG=1), or by name.
 LONG_STEPS='asan'
 # Seconds that the nightly toolchain may take to come, and each of Miri's runs.
@@ -100,6 +100,9 @@ step_demo() {
     cargo build --locked || return 1
     if [ "$(id -u)" = 0 ]; then target/debug/culvert demo; else sudo target/debug/culvert demo; fi
 }
+
+# The Debian package, of the same build, on an overlay of this machine; and what systemd makes of its unit.
+step_deb() { tests/deb.sh; }
 
 # All interleavings of the queues' models, and the proof that they bite.
 step_loom() {
