@@ -11,7 +11,7 @@ use std::{
 const OLDEST: &str = "22.11";
 
 /// Functions declared. Static inline ones get a C wrapper each, so the list is kept to what is of use.
-const FUNCTIONS: &str = "dpdk_(errno|tel_data_add_dict_u64|mbuf_set_header_lengths)|fopencookie|setvbuf\
+const FUNCTIONS: &str = "dpdk_(errno|tel_data_add_dict_u64|mbuf_(set_header_lengths|rss_hash))|fopencookie|setvbuf\
     |rte_eal_(init|cleanup|process_type|has_hugepages|iova_mode)\
     |rte_(strerror|version|openlog_stream|log_.*)\
     |rte_(lcore_.*|socket_.*|thread_(un)?register|get_main_lcore)\

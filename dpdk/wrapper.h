@@ -41,6 +41,11 @@ static inline void dpdk_mbuf_set_header_lengths(struct rte_mbuf *mbuf, uint8_t l
     mbuf->l3_len = l3_len;
 }
 
+static inline uint32_t dpdk_mbuf_rss_hash(const struct rte_mbuf *mbuf)
+{
+    return mbuf->hash.rss;
+}
+
 /* Macros that bindgen cannot read, as constants under the same names. */
 static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
 static const uint64_t DPDK_MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
@@ -49,6 +54,7 @@ static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK
 static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 static const uint64_t DPDK_MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
 static const uint64_t DPDK_MBUF_F_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
+static const uint64_t DPDK_MBUF_F_RX_RSS_HASH = RTE_MBUF_F_RX_RSS_HASH;
 static const uint64_t DPDK_MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
 static const uint64_t DPDK_MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
 static const uint64_t DPDK_ETH_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;

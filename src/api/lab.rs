@@ -32,6 +32,16 @@ pub enum LabRequest {
         /// So many.
         cores: u32,
     },
+    /// Which cores forward.
+    SetCorelist {
+        /// Their numbers, with commas between.
+        cores: String,
+    },
+    /// Which packets are shown.
+    SetVerbose {
+        /// 0: none; 1: those received, 2: those sent, 3: both.
+        level: u32,
+    },
     /// To whom a port sends.
     SetEthPeer {
         /// The port's number.

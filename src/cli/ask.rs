@@ -20,6 +20,8 @@ pub(super) trait Lab: fmt::Debug {
     fn answer(&mut self, request: &Request) -> Result<Value, String>;
     /// What only a lab does.
     fn order(&mut self, request: &LabRequest) -> Result<Value, String>;
+    /// What it says by itself is printed so, beside a prompt.
+    fn print_by(&mut self, print: Box<dyn FnMut(String) + Send>);
 }
 
 /// Asks whom the settings name: the lab of this process, or the gateway behind the socket.

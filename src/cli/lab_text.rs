@@ -113,5 +113,17 @@ fn was_set(set: &Value) -> String {
     if let Some(cores) = set.get("nbcore") {
         return format!("Number of forwarding cores set to {cores}\n");
     }
+    if set.get("verbose").is_some() {
+        return format!("Change verbose level from {} to {}\n", number(set, "was"), number(set, "verbose"));
+    }
+    if let Some(cores) = set.get("corelist").and_then(Value::as_array)
+        && number(set, "was") != cores.len() as u64
+    {
+        return format!(
+            "previous number of forwarding cores {} - changed to number of configured cores {}\n",
+            number(set, "was"),
+            cores.len()
+        );
+    }
     String::new()
 }

@@ -35,6 +35,10 @@ mod lab {
         fn order(&mut self, request: &LabRequest) -> Result<Value, String> {
             Self::order(self, request)
         }
+
+        fn print_by(&mut self, print: Box<dyn FnMut(String) + Send>) {
+            Self::print_by(self, print);
+        }
     }
 
     /// Opens a lab, and closes it when the prompt, the input or a signal says so. Main thread.

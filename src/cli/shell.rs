@@ -43,6 +43,13 @@ fn open(settings: &Settings) -> rustyline::Result<Editor<Words, FileHistory>> {
         .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Words(settings.clone())));
+    if let Some(lab) = &settings.lab {
+        let mut printer = editor.create_external_printer()?;
+        lab.borrow_mut().print_by(Box::new(move |text| {
+            // Nobody is there any more to read it.
+            let _gone = printer.print(text);
+        }));
+    }
     let printer = Mutex::new(editor.create_external_printer()?);
     editor.bind_sequence(KeyEvent::from('?'), EventHandler::Conditional(Box::new(Asked(printer))));
     Ok(editor)

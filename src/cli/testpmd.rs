@@ -196,7 +196,7 @@ fn tunnelled(all: &Value) -> String {
         "\n  {dashes} WireGuard: what came back of what was sealed {dashes}\n  \
          WG-sealed:  {:<14} WG-good:     {:<14} WG-missing:   {}\n  \
          WG-bad-tag: {:<14} WG-replayed: {:<14} WG-bad-inner: {}\n  \
-         WG-stray:   {}\n  {}\n",
+         WG-stray:   {:<14} WG-handshakes: {}\n  {}\n",
         n("sealed"),
         n("good"),
         n("missing"),
@@ -204,6 +204,7 @@ fn tunnelled(all: &Value) -> String {
         n("replayed"),
         n("bad_inner"),
         n("stray"),
+        n("handshakes"),
         "-".repeat(76),
         dashes = "-".repeat(13)
     )

@@ -1,6 +1,7 @@
 //! What the control threads share among themselves.
 
 pub use super::environment::Environment;
+pub(crate) use super::environment::boottime_ms;
 use super::events::Events;
 use super::key_log::KeyLog;
 use super::record::{Directory, PeerRecord, PeerState};

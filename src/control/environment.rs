@@ -77,7 +77,7 @@ impl std::fmt::Debug for Environment {
 }
 
 /// Milliseconds of CLOCK_BOOTTIME: it counts suspend, and never jumps.
-fn boottime_ms() -> u64 {
+pub(crate) fn boottime_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);

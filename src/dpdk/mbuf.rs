@@ -85,6 +85,13 @@ impl Mbuf {
         self.fields().nb_segs()
     }
 
+    /// The hash by which the NIC chose the packet's queue, where it told it.
+    pub fn rss_hash(&self) -> Option<u32> {
+        let is_there = self.fields().ol_flags() & dpdk_sys::DPDK_MBUF_F_RX_RSS_HASH != 0;
+        // SAFETY: a live mbuf of ours, which is only read.
+        is_there.then(|| unsafe { dpdk_sys::dpdk_mbuf_rss_hash(self.as_ptr()) })
+    }
+
     /// Copies all segments and the notes into one mbuf of `pool`: how a packet that is not plain, or has too little room
     /// around it, becomes one that the data path takes. `None` when the pool is empty or the packet does not fit.
     pub fn copy_into(&self, pool: &Pool) -> Option<Self> {

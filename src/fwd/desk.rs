@@ -4,10 +4,13 @@ use super::error::LabError;
 use super::lab::{Lab, LabPort, Share, refuse};
 use super::options;
 use super::stream::Way;
+use super::verbose::{self, Printer};
 use crate::api::{LabRequest, PortAction, Request};
 use crate::dpdk::{PortError, tsc_hz};
 use crate::gateway::port_rows::{self, Shown};
+use crate::queue::sync::Arc;
 use serde_json::{Value, json};
+use std::sync::PoisonError;
 
 impl Lab {
     /// The answer, or why there is none. Main thread.
@@ -71,6 +74,10 @@ impl Lab {
                 json!({ "stopped": self.fwd_stats()? })
             }
             LabRequest::Port { action, port } => return self.port_do(*action, port),
+            LabRequest::SetVerbose { level } => {
+                let was = self.set_verbose(*level)?;
+                json!({ "set": { "verbose": level, "was": was } })
+            }
             LabRequest::PortAttach { device } => {
                 let attached = self.attach(device)?;
                 json!({ "attached": attached, "ports": self.ports.len() })
@@ -98,8 +105,12 @@ impl Lab {
                 json!({ "txpkts": bytes })
             }
             LabRequest::SetNbcore { cores } => {
-                self.options.cores = usize::try_from(*cores).unwrap_or(usize::MAX).max(1);
-                json!({ "nbcore": self.shares().len() })
+                self.set_cores(usize::try_from(*cores).unwrap_or(usize::MAX))?;
+                json!({ "nbcore": cores })
+            }
+            LabRequest::SetCorelist { cores } => {
+                let was = self.options.cores;
+                json!({ "corelist": self.set_core_list(cores)?, "was": was })
             }
             LabRequest::SetEthPeer { port, mac } => {
                 let peer = options::peer(&format!("{port},{mac}"))?;
@@ -108,6 +119,24 @@ impl Lab {
             }
             _ => Value::Null,
         })
+    }
+
+    /// Which packets are shown from now on; returns what was so far.
+    fn set_verbose(&mut self, level: u32) -> Result<u8, LabError> {
+        let Some(level) = u8::try_from(level).ok().filter(|level| *level <= verbose::MOST) else {
+            return refuse("set verbose takes 1, packets received, 2, packets sent, 3, both, or 0, none");
+        };
+        if level > 0 && self.printer.is_none() {
+            let printer = Printer::start(Arc::clone(&self.viewer), Arc::clone(&self.print));
+            self.printer = Some(printer.map_err(|error| LabError::Thread(error.to_string()))?);
+        }
+        self.viewer.set(level);
+        Ok(std::mem::replace(&mut self.options.verbose, level))
+    }
+
+    /// Has what packets are shown printed so, instead of on the standard output: a prompt must not be torn.
+    pub fn print_by(&mut self, print: Box<dyn FnMut(String) + Send>) {
+        *self.print.lock().unwrap_or_else(PoisonError::into_inner) = print;
     }
 
     fn port_answer(&mut self, request: &Request) -> Result<Value, LabError> {

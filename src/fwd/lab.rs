@@ -2,19 +2,23 @@
 
 use super::error::LabError;
 use super::options::LabOptions;
+use super::rekey::Rekeying;
 use super::statistics::Statistics;
 use super::stream::{Ends, Orders, Queues, Stream, Way, run};
 use super::tunnel::Tunnels;
 use super::txonly::TxOnly;
+use super::verbose::{Print, Printer, Viewer, to_stdout};
 use super::{Mode, stream::Forward, wireguard};
 use crate::dpdk::{
     Device, Eal, Lcore, Mbuf, Pool, PoolOptions, Port, PortOptions, PortQueues, PortStats, RxQueue, TxQueue, lcores,
     probed_devices, register_thread, tsc, tsc_hz,
 };
+use crate::gateway::boottime_ms;
 use crate::gateway::port_rows::Shown;
 use crate::queue::sync::Arc;
 use crate::wire::MacAddr;
 use rustix::thread::{CpuSet, sched_setaffinity};
+use std::sync::Mutex;
 use std::thread::{Builder, JoinHandle};
 
 /// MTU of the ports, as testpmd's.
@@ -34,6 +38,10 @@ impl Ends for Nic {
     type Rx = RxQueue;
     type Tx = TxQueue;
     type Pool = Pool;
+
+    fn segments_and_hash(packet: &Mbuf) -> (u16, Option<u32>) {
+        (packet.segment_count(), packet.rss_hash())
+    }
 }
 
 /// Ports that forward without a gateway.
@@ -44,8 +52,12 @@ pub struct Lab {
     /// What was wrong with the first of all runs so far with which something was.
     pub(super) complaint: Option<String>,
     pub(super) options: LabOptions,
-    /// Those that forward: all but the main one, which does only where it is alone.
-    lcores: Vec<Lcore>,
+    /// Those that may forward: all but the main one, which does only where it is alone.
+    pub(super) lcores: Vec<Lcore>,
+    pub(super) viewer: Arc<Viewer>,
+    pub(super) print: Arc<Mutex<Print>>,
+    /// Once something was to be shown.
+    pub(super) printer: Option<Printer>,
     pool: Pool,
     eal: Eal,
 }
@@ -63,6 +75,8 @@ pub(super) struct LabPort {
 struct Running {
     orders: Arc<Orders>,
     threads: Vec<JoinHandle<Vec<Stream<Nic>>>>,
+    /// Of the mode `wireguard`.
+    _rekeying: Option<Rekeying>,
 }
 
 /// Who does what in a run: an lcore, and its streams.
@@ -84,7 +98,22 @@ impl Lab {
         }
         let pool = Pool::create(&eal, &pool_options(&ports, lcores.len(), &options))?;
         let statistics = Statistics::default();
-        let mut lab = Self { running: None, ports, statistics, complaint: None, options, lcores, pool, eal };
+        let viewer = Arc::new(Viewer::new(pool.name()));
+        let print: Print = Box::new(|text| to_stdout(&text));
+        let mut lab = Self {
+            running: None,
+            ports,
+            statistics,
+            complaint: None,
+            options,
+            lcores,
+            viewer,
+            print: Arc::new(Mutex::new(print)),
+            printer: None,
+            pool,
+            eal,
+        };
+        lab.set_cores(lab.options.cores).map_err(LabError::Refused)?;
         for at in 0..lab.ports.len() {
             lab.start_port(at)?;
         }
@@ -139,9 +168,9 @@ impl Lab {
     /// Which core has which streams: as even as it goes, the last ones having one more, as in testpmd.
     pub(super) fn shares(&self) -> Vec<Share<'_>> {
         let mut ways = self.ways();
-        let cores = self.options.cores.min(self.lcores.len()).min(ways.len());
+        let cores = self.options.cores.min(ways.len());
         let mut shares: Vec<Share<'_>> = Vec::new();
-        for (at, lcore) in self.lcores.iter().take(cores).enumerate().rev() {
+        for (at, lcore) in self.forwarders().into_iter().take(cores).enumerate().rev() {
             let behind = ways.len().div_ceil(at + 1);
             shares.push((lcore, ways.split_off(ways.len().saturating_sub(behind))));
         }
@@ -168,7 +197,7 @@ impl Lab {
             self.shares().into_iter().map(|(lcore, ways)| (lcore.clone(), ways)).collect();
         let count = shares.iter().map(|(_, ways)| ways.len()).sum();
         let tunnels = if self.options.mode == Mode::Wireguard { count } else { 0 };
-        let tunnels = Arc::new(Tunnels::new(tunnels, 0)?);
+        let tunnels = Arc::new(Tunnels::new(tunnels, boottime_ms())?);
         let mut at = 0;
         let mut streams = Vec::new();
         for (lcore, ways) in shares {
@@ -179,7 +208,7 @@ impl Lab {
             }
             streams.push((lcore, share));
         }
-        self.begin_statistics(streams.iter().flat_map(|(_, share)| share))?;
+        self.begin_statistics(streams.iter().flat_map(|(_, share)| share), &tunnels)?;
         if !self.options.mode.makes_packets() {
             for stream in streams.iter_mut().flat_map(|(_, share)| share) {
                 let mut first = TxOnly::new(&stream.queues.way, self.options.packet_len);
@@ -188,7 +217,8 @@ impl Lab {
                 }
             }
         }
-        self.spawn(streams)
+        let rekeying = if tunnels.len() > 0 { Some(Rekeying::start(&tunnels, boottime_ms)?) } else { None };
+        self.spawn(streams, rekeying)
     }
 
     /// Refuses packets that are too long for the ports, and more of them than there is time for.
@@ -223,16 +253,23 @@ impl Lab {
         if self.options.flush {
             queues.flush(usize::from(self.options.rx_desc));
         }
-        Ok(Stream { queues, mode: self.options.mode.forward(at, &way, self.options.packet_len, tunnels) })
+        Ok(Stream { queues, mode: self.options.mode.forward(at, &way, self.options.packet_len, tunnels)? })
     }
 
     fn queues_of(&mut self, port: u16) -> Option<&mut PortQueues> {
         self.ports.iter_mut().find(|lab| lab.port.id().0 == port)?.queues.as_mut()
     }
 
-    fn begin_statistics<'s>(&mut self, streams: impl Iterator<Item = &'s Stream<Nic>>) -> Result<(), LabError> {
-        let counts = streams.map(|stream| (stream.queues.way, Arc::clone(&stream.queues.counts)));
-        self.statistics = Statistics::new(self.options.mode, counts.collect());
+    fn begin_statistics<'s>(
+        &mut self,
+        streams: impl Iterator<Item = &'s Stream<Nic>> + Clone,
+        tunnels: &Tunnels,
+    ) -> Result<(), LabError> {
+        let counts = streams.clone().map(|stream| (stream.queues.way, Arc::clone(&stream.queues.counts)));
+        let statistics = Statistics::new(self.options.mode, counts.collect());
+        self.statistics = statistics.with_handshakes(Arc::clone(tunnels.handshakes()));
+        let shown = streams.map(|stream| (stream.queues.way, Arc::clone(&stream.queues.shown)));
+        self.viewer.watch(shown, self.options.verbose);
         self.base_ports()
     }
 
@@ -244,9 +281,9 @@ impl Lab {
         Ok(())
     }
 
-    fn spawn(&mut self, shares: Vec<(Lcore, Vec<Stream<Nic>>)>) -> Result<(), LabError> {
+    fn spawn(&mut self, shares: Vec<(Lcore, Vec<Stream<Nic>>)>, rekeying: Option<Rekeying>) -> Result<(), LabError> {
         let orders = Arc::new(Orders::new(self.options.record, tsc, tsc_hz(&self.eal)));
-        self.running = Some(Running { orders: Arc::clone(&orders), threads: Vec::new() });
+        self.running = Some(Running { orders: Arc::clone(&orders), threads: Vec::new(), _rekeying: rekeying });
         for (lcore, streams) in shares {
             let (orders, eal) = (Arc::clone(&orders), self.eal.clone());
             let name = format!("forward-{}", lcore.id);
@@ -282,6 +319,7 @@ impl Lab {
                 }
             }
         }
+        to_stdout(&self.viewer.take_all());
         self.complaint = self.complaint.take().or_else(|| self.statistics.complaint());
         if died { Err(LabError::Thread("it panicked; report this".to_owned())) } else { Ok(()) }
     }
@@ -362,6 +400,7 @@ impl Lab {
             result = self.stop_port(at).and(result);
         }
         self.ports.clear();
+        self.printer = None;
         self.statistics = Statistics::default();
         result?;
         match self.pool.size().saturating_sub(self.pool.available()) {

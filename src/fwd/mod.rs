@@ -8,6 +8,7 @@
 //! A [`stream`] is one RX queue and the TX queue that its packets leave by; a mode, one a file, is what happens in between. Every packet
 //! ends in a TX ring, where its mode wants it to end, or as a counted drop.
 
+mod cores;
 mod csum;
 mod desk;
 mod error;
@@ -19,6 +20,7 @@ mod mac;
 mod mode;
 mod options;
 mod packet;
+mod rekey;
 mod rxonly;
 mod statistics;
 mod stream;
@@ -26,6 +28,7 @@ mod stream;
 mod tests;
 mod tunnel;
 mod txonly;
+mod verbose;
 mod wireguard;
 
 pub use error::LabError;

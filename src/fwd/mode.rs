@@ -1,6 +1,7 @@
 //! The forwarding modes by name.
 
 use super::csum::Csum;
+use super::error::LabError;
 use super::flowgen::FlowGen;
 use super::icmpecho::IcmpEcho;
 use super::io::Io;
@@ -81,14 +82,17 @@ impl Mode {
     }
 
     /// What a stream of it does: the stream of number `at`, whose packets have `len` bytes.
+    ///
+    /// # Errors
+    /// It needs a tunnel, and has none.
     pub(super) fn forward<E: Ends>(
         self,
         at: usize,
         way: &Way,
         len: usize,
         tunnels: &Arc<Tunnels>,
-    ) -> Box<dyn Forward<E>> {
-        match self {
+    ) -> Result<Box<dyn Forward<E>>, LabError> {
+        Ok(match self {
             Self::Io => Box::new(Io),
             Self::Mac => Box::new(Mac),
             Self::MacSwap => Box::new(MacSwap),
@@ -97,7 +101,7 @@ impl Mode {
             Self::Csum => Box::new(Csum),
             Self::FlowGen => Box::new(FlowGen::new(len)),
             Self::IcmpEcho => Box::new(IcmpEcho),
-            Self::Wireguard => Box::new(Wireguard::new(Arc::clone(tunnels), at, way, len)),
-        }
+            Self::Wireguard => Box::new(Wireguard::new(Arc::clone(tunnels), at, way, len)?),
+        })
     }
 }

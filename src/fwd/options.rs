@@ -38,6 +38,10 @@ pub struct LabOptions {
     pub help: bool,
     pub(super) mode: Mode,
     pub(super) cores: usize,
+    /// Those that forward, if they were named.
+    pub(super) core_list: Option<Vec<u32>>,
+    /// What is shown of packets: 1 those received, 2 those sent.
+    pub(super) verbose: u8,
     /// A bit a port; 0: all.
     pub(super) ports: u64,
     pub(super) rx_queues: u16,
@@ -68,6 +72,8 @@ impl Default for LabOptions {
             help: false,
             mode: Mode::default(),
             cores: 1,
+            core_list: None,
+            verbose: 0,
             ports: 0,
             rx_queues: 1,
             tx_queues: 1,

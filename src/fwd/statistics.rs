@@ -5,6 +5,7 @@ use super::lab::LabPort;
 use super::stream::{Counted, Counts, Way};
 use crate::dpdk::PortError;
 use crate::gateway::port_rows::less;
+use crate::peer::Tally;
 use crate::queue::sync::Arc;
 use serde_json::{Value, json};
 
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 pub(super) struct Statistics {
     mode: Mode,
     streams: Vec<Counting>,
+    /// Of the tunnels of a `wireguard` run.
+    handshakes: Arc<Tally>,
 }
 
 struct Counting {
@@ -25,7 +28,12 @@ struct Counting {
 impl Statistics {
     pub(super) fn new(mode: Mode, streams: Vec<(Way, Arc<Counts>)>) -> Self {
         let counting = |(way, counts)| Counting { way, counts, base: Counted::default() };
-        Self { mode, streams: streams.into_iter().map(counting).collect() }
+        Self { mode, streams: streams.into_iter().map(counting).collect(), handshakes: Arc::default() }
+    }
+
+    /// With the handshakes of its tunnels.
+    pub(super) fn with_handshakes(self, handshakes: Arc<Tally>) -> Self {
+        Self { handshakes, ..self }
     }
 
     /// What is shown begins now.
@@ -70,6 +78,7 @@ impl Statistics {
         let all = self.sum(|_| true);
         if self.mode == Mode::Wireguard {
             answer["wireguard"] = wireguard(&all);
+            answer["wireguard"]["handshakes"] = json!(self.handshakes.get());
         }
         if let Some(mhz) = recorded_mhz {
             let packets = if self.mode.counts_by_sent() { total[2] } else { total[0] };

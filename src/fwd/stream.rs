@@ -1,5 +1,6 @@
 //! A stream: one RX queue, what is done with its packets, and the TX queue that they leave by. One thread owns it.
 
+use super::verbose::Shown;
 use crate::frame::{BURST, Burst, Packet, PacketPool, RxBurst, TxBurst};
 use crate::peer::Tally;
 use crate::queue::sync::{Arc, AtomicBool, Ordering::Relaxed};
@@ -15,6 +16,9 @@ pub(super) trait Ends: 'static {
     type Tx: TxBurst<Packet = Self::Packet>;
     /// Where new ones come from.
     type Pool: PacketPool<Packet = Self::Packet>;
+
+    /// How many segments a packet has, and the hash that the NIC found for it.
+    fn segments_and_hash(packet: &Self::Packet) -> (u16, Option<u32>);
 }
 
 /// From which queue to which.
@@ -98,6 +102,7 @@ pub(super) struct Queues<E: Ends> {
     pub(super) pool: E::Pool,
     pub(super) way: Way,
     pub(super) counts: Arc<Counts>,
+    pub(super) shown: Arc<Shown>,
     /// What this turn works on; empty between turns.
     pub(super) burst: Burst<E::Packet>,
     /// Packets a burst, at most.
@@ -106,7 +111,8 @@ pub(super) struct Queues<E: Ends> {
 
 impl<E: Ends> Queues<E> {
     pub(super) fn new(rx: E::Rx, tx: E::Tx, pool: E::Pool, way: Way, limit: usize) -> Self {
-        Self { rx, tx, pool, way, counts: Arc::default(), burst: Burst::new(), limit: limit.clamp(1, BURST) }
+        let (counts, shown) = (Arc::default(), Arc::default());
+        Self { rx, tx, pool, way, counts, shown, burst: Burst::new(), limit: limit.clamp(1, BURST) }
     }
 
     /// Fills the burst from the RX queue; returns how many packets came.
@@ -114,6 +120,7 @@ impl<E: Ends> Queues<E> {
     pub(super) fn receive(&mut self) -> usize {
         let count = self.rx.rx_burst_of(&mut self.burst, self.limit);
         self.counts.received.add(count as u64);
+        self.shown.look::<E>(false, &self.burst);
         count
     }
 
@@ -132,6 +139,7 @@ impl<E: Ends> Queues<E> {
         if self.burst.is_empty() {
             return 0;
         }
+        self.shown.look::<E>(true, &self.burst);
         let sent = self.tx.tx_burst(&mut self.burst);
         self.counts.sent.add(sent as u64);
         self.refuse();

@@ -2,17 +2,22 @@
 
 use super::csum::{Mended, mend};
 use super::packet::{Between, FRONT, front};
+use super::rekey::Rekeying;
 use super::statistics::Statistics;
 use super::stream::{Counted, Counts, Ends, Forward, Orders, Queues, Stream, Way, run};
-use super::tunnel::Tunnels;
+use super::tunnel::{Renewer, Tunnels};
+use super::verbose::Viewer;
 use super::{Mode, icmpecho, wireguard};
 use crate::frame::heap::{HeapPacket, HeapPool, HeapWire};
 use crate::frame::{BURST, Frame};
-use crate::queue::sync::Arc;
+use crate::queue::Reader;
+use crate::queue::sync::{Arc, AtomicU64, Ordering::Relaxed};
+use crate::session::limits::REKEY_AFTER_MESSAGES;
 use crate::wire::arp::ArpPacket;
 use crate::wire::checksum::Sum;
 use crate::wire::{EtherType, EthernetFrame, Ipv4Packet, Ipv6Header, MacAddr, ethernet, ipv4, ipv6, protocol};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 struct Heap;
 
@@ -21,6 +26,10 @@ impl Ends for Heap {
     type Rx = HeapWire;
     type Tx = HeapWire;
     type Pool = HeapPool;
+
+    fn segments_and_hash(packet: &HeapPacket) -> (u16, Option<u32>) {
+        (1, packet.data().last().filter(|last| **last == 0x77).map(|_| 0xdead_beef))
+    }
 }
 
 const SOURCE: MacAddr = MacAddr([2, 0, 0, 0, 1, 1]);
@@ -46,7 +55,7 @@ impl Bench {
         let tunnels = Arc::new(Tunnels::new(2, 0).unwrap());
         let pool = HeapPool::new(512);
         let queues = Queues::new(rx.clone(), tx.clone(), pool.clone(), WAY, limit);
-        Self { rx, tx, pool, stream: Stream { queues, mode: mode.forward(0, &WAY, 100, &tunnels) } }
+        Self { rx, tx, pool, stream: Stream { queues, mode: mode.forward(0, &WAY, 100, &tunnels).unwrap() } }
     }
 
     fn between(mode: Mode) -> Self {
@@ -321,8 +330,8 @@ fn what_was_not_put_in_is_counted_as_such() {
     let wire = HeapWire::default();
     let tunnels = Arc::new(Tunnels::new(1, 0).unwrap());
     let pool = HeapPool::new(64);
-    let mut sends: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 200, &tunnels);
-    let mut receives: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 100, &tunnels);
+    let mut sends: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 200, &tunnels).unwrap();
+    let mut receives: Box<dyn Forward<Heap>> = Mode::Wireguard.forward(0, &WAY, 100, &tunnels).unwrap();
     let mut queues = Queues::<Heap>::new(wire.clone(), wire, pool, WAY, 4);
     sends.turn(&mut queues);
     assert_eq!(receives.drain(&mut queues), 4);
@@ -337,7 +346,7 @@ fn the_longest_sealed_frames_fill_the_mtu() {
         let wire = HeapWire::default();
         let tunnels = Arc::new(Tunnels::new(1, 0).unwrap());
         let mut queues = Queues::<Heap>::new(wire.clone(), wire.clone(), HeapPool::new(64), WAY, 1);
-        Mode::Wireguard.forward::<Heap>(0, &WAY, len, &tunnels).turn(&mut queues);
+        Mode::Wireguard.forward::<Heap>(0, &WAY, len, &tunnels).unwrap().turn(&mut queues);
         assert_eq!(wire.pop().unwrap().data().len(), sealed, "{len}");
     }
 }
@@ -389,4 +398,158 @@ fn a_run_stops_drains_and_counts_its_cycles() {
     let counted = counts.read();
     assert!(counted.good == counted.sent && counted.cycles > 0, "{counted:?}");
     assert_eq!(pool.outstanding(), 0);
+}
+
+/// Of a tunnel whose packets come back at once; `now`: what the clock of its renewer shows.
+struct Renewed {
+    bench: Bench,
+    renewer: Renewer,
+    tunnels: Arc<Tunnels>,
+}
+
+impl Renewed {
+    fn new() -> Self {
+        let (wire, tunnels) = (HeapWire::default(), Arc::new(Tunnels::new(2, 0).unwrap()));
+        let pool = HeapPool::new(512);
+        let queues = Queues::new(wire.clone(), wire.clone(), pool.clone(), WAY, 8);
+        let mode = Mode::Wireguard.forward(0, &WAY, 100, &tunnels).unwrap();
+        let bench = Bench { rx: wire.clone(), tx: wire, pool, stream: Stream { queues, mode } };
+        Self { renewer: Renewer::new(Arc::clone(&tunnels)).unwrap(), bench, tunnels }
+    }
+
+    /// What was counted after one turn, once the renewer has looked.
+    fn turn(&mut self, now_ms: u64) -> Counted {
+        self.renewer.look(now_ms).unwrap();
+        self.bench.turn()
+    }
+}
+
+#[test]
+fn sessions_are_renewed_in_time_and_what_is_under_way_still_opens() {
+    let mut it = Renewed::new();
+    let mut turns = 0;
+    // A day, looked at once a second: 120 s a session.
+    for now_ms in (0..86_400_000).step_by(1000) {
+        it.turn(now_ms);
+        turns += 1;
+    }
+    assert_eq!(it.tunnels.handshakes().get(), 2 * 720, "two tunnels, one of which has nothing to send");
+    let counted = it.bench.drain();
+    assert_eq!((counted.sent, counted.good), (8 * turns, 8 * turns), "{counted:?}");
+    assert_eq!(it.bench.pool.outstanding(), 0);
+}
+
+#[test]
+fn sessions_are_renewed_before_their_counters_are_used_up() {
+    let mut it = Renewed::new();
+    it.turn(0);
+    let reader = it.tunnels.reader().unwrap();
+    let nonce = |reader: &Reader| it.tunnels.get(reader, 0).unwrap().now.sender.nonce();
+    it.tunnels.get(&reader, 0).unwrap().now.sender.set_nonce_for_test(REKEY_AFTER_MESSAGES - 8);
+    drop(reader);
+    it.bench.turn();
+    let reader = it.tunnels.reader().unwrap();
+    assert_eq!(nonce(&reader), REKEY_AFTER_MESSAGES);
+    drop(reader);
+    it.renewer.look(1).unwrap();
+    assert_eq!(it.tunnels.handshakes().get(), 2, "not yet");
+    it.bench.turn();
+    it.renewer.look(2).unwrap();
+    assert_eq!(it.tunnels.handshakes().get(), 3, "the one tunnel alone");
+    let counted = it.bench.turn();
+    let reader = it.tunnels.reader().unwrap();
+    assert_eq!(nonce(&reader), 8);
+    drop(reader);
+    assert_eq!((counted.sent, it.bench.drain().good), (32, 32));
+}
+
+/// Nobody renews it: at its end nothing is sealed any more, and nothing opened, instead of going on with old keys.
+#[test]
+fn a_session_that_is_too_old_is_used_no_more() {
+    let mut it = Renewed::new();
+    it.turn(0);
+    let reader = it.tunnels.reader().unwrap();
+    for at in 0..2 {
+        let session = &it.tunnels.get(&reader, at).unwrap().now;
+        assert!(session.sender.may_send(179_999) && !session.sender.may_send(180_000));
+        assert!(!session.receiver.may_receive(180_000, 0));
+    }
+    drop(reader);
+    let counted = it.bench.turn();
+    assert_eq!((counted.sent, counted.tx_dropped, counted.good, counted.stray), (8, 8, 0, 8));
+    // And whoever looks makes it well again.
+    it.turn(180_000);
+    assert_eq!(it.bench.drain().good, 8);
+}
+
+/// A thread of its own, by a clock that leaps a minute at each look.
+#[test]
+fn sessions_are_renewed_beside_those_that_forward() {
+    static MINUTES: AtomicU64 = AtomicU64::new(0);
+    let mut it = Renewed::new();
+    let rekeying = Rekeying::start(&it.tunnels, || MINUTES.fetch_add(1, Relaxed) * 60_000).unwrap();
+    let began = Instant::now();
+    while it.tunnels.handshakes().get() < 8 && began.elapsed() < Duration::from_secs(20) {
+        it.bench.turn();
+    }
+    drop(rekeying);
+    let counted = it.bench.drain();
+    assert!(it.tunnels.handshakes().get() >= 8, "{}", it.tunnels.handshakes().get());
+    assert_eq!((counted.good, counted.bad_tag, counted.replayed, counted.bad_inner), (counted.sent, 0, 0, 0));
+}
+
+/// The lines are testpmd's (`tests/cli/verbose.txt`).
+#[test]
+fn packets_are_shown_as_far_as_is_wanted() {
+    let mut bench = Bench::between(Mode::Mac);
+    let viewer = Viewer::new("some");
+    let stream = || std::iter::once((WAY, Arc::clone(&bench.stream.queues.shown)));
+    viewer.watch(stream(), 0);
+    bench.put(&frame(1));
+    bench.turn();
+    assert_eq!(viewer.take_all(), "");
+    let of = |src, dst, len, more: &str, queue| {
+        format!(
+            "  src={src} - dst={dst} - pool=some - type=0x0800 - length={len} - nb_segs=1{more} - {queue} queue=0x0\n"
+        )
+    };
+    let (here, there) = ("02:00:00:00:01:01", "02:00:00:00:02:02");
+    let received = format!(
+        "port 0/queue 0: received 3 packets\n{}{}{}",
+        of(here, there, 62, "", "Receive"),
+        of(here, there, 62, " - RSS hash=0xdeadbeef - RSS queue=0x0", "Receive"),
+        "  src=00:00:00:00:00:00 - dst=01:02:03:00:00:00 - pool=some - type=0x0000 - length=3 - nb_segs=1 - Receive queue=0x0\n",
+    );
+    let sent = format!(
+        "port 1/queue 0: sent 3 packets\n{}{}{}",
+        of(here, there, 62, "", "Send"),
+        of(here, there, 62, " - RSS hash=0xdeadbeef - RSS queue=0x0", "Send"),
+        "  src=00:00:00:00:00:00 - dst=01:02:03:00:00:00 - pool=some - type=0x0000 - length=3 - nb_segs=1 - Send queue=0x0\n",
+    );
+    for (level, expected) in [(1, received.clone()), (2, sent.clone()), (3, received + &sent), (0, String::new())] {
+        viewer.set(level);
+        bench.put(&frame(1));
+        bench.put(&frame(0x77));
+        bench.put(&[1, 2, 3]);
+        bench.turn();
+        assert_eq!(viewer.take_all(), expected, "{level}");
+    }
+}
+
+#[test]
+fn what_comes_faster_than_it_is_printed_is_told_as_a_number() {
+    let mut bench = Bench::between(Mode::RxOnly);
+    let viewer = Viewer::new("some");
+    viewer.watch(std::iter::once((WAY, Arc::clone(&bench.stream.queues.shown))), 3);
+    let bursts = 2_000;
+    for _ in 0..bursts {
+        (0..32).for_each(|n| bench.put(&frame(n)));
+        bench.turn();
+    }
+    let text = viewer.take_all();
+    let shown = text.matches("  src=").count();
+    let lost = text.lines().find_map(|line| line.strip_suffix(" packets more than could be shown"));
+    let lost: usize = lost.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap();
+    assert!(shown > 1000 && shown + lost == 32 * bursts, "{shown} {lost}");
+    assert_eq!(viewer.take_all(), "");
 }

@@ -1,15 +1,16 @@
 //! `wireguard`: proves a NIC with crypto before there is a client. Each stream makes packets, seals them into a tunnel of its own and sends
 //! them; what comes back by any port, over a cable between two of them or a loop, is opened, and must be what was put in.
 //!
-//! The code is the gateway's: its handshake, its keypairs, its replay window, its cipher. The sessions last as long as the run, so that
-//! a test may take hours; their nonces are used once all the same.
+//! The code is the gateway's: its handshake, its keypairs, its replay window, its cipher. As there, a session is followed by another after
+//! REKEY_AFTER_TIME or REKEY_AFTER_MESSAGES ([`super::rekey`]), so that a test may take days.
 
+use super::error::LabError;
 use super::packet::{Between, FRONT, front, write_ip_and_udp};
 use super::stream::{Counts, Ends, Forward, Queues, Way};
-use super::tunnel::Tunnels;
+use super::tunnel::{Session, Tunnels};
 use crate::aead::{Cipher, Job, TAG_LEN};
 use crate::frame::{BURST, Frame};
-use crate::queue::sync::Arc;
+use crate::queue::{Reader, sync::Arc};
 use crate::session::ReplayWindow;
 use crate::wire::wireguard::{DataHeader, Message, PADDING_MULTIPLE};
 use crate::wire::{EtherType, EthernetFrame, Ipv4Packet, UdpDatagram, ethernet, ipv4, protocol, udp};
@@ -29,11 +30,12 @@ const SMALLEST: usize = INNER_FRONT + 8;
 
 pub(super) struct Wireguard {
     tunnels: Arc<Tunnels>,
+    reader: Reader,
     /// The tunnel that this stream sends by.
     tunnel: usize,
     cipher: Cipher,
-    /// What this stream has received of each tunnel. Its own, so that none has two owners.
-    windows: Vec<ReplayWindow>,
+    /// What this stream has received of each tunnel's last two sessions, by the session's generation. Its own, so that none has two owners.
+    windows: Vec<[(u32, ReplayWindow); 2]>,
     /// Up to what UDP carries.
     front: [u8; FRONT],
     inner_len: usize,
@@ -43,6 +45,7 @@ pub(super) struct Wireguard {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sealed {
     tunnel: usize,
+    generation: u32,
     counter: u64,
     /// Where the data header begins, and where the tag ends.
     at: usize,
@@ -57,35 +60,37 @@ pub(super) const fn longest(mtu: usize) -> usize {
 
 impl Wireguard {
     /// The stream of this number; `len`: bytes that its inner packets would have as frames, FCS not among them.
-    pub(super) fn new(tunnels: Arc<Tunnels>, tunnel: usize, way: &Way, len: usize) -> Self {
+    ///
+    /// # Errors
+    /// It has no tunnel.
+    pub(super) fn new(tunnels: Arc<Tunnels>, tunnel: usize, way: &Way, len: usize) -> Result<Self, LabError> {
         let inner_len = len.saturating_sub(ethernet::HEADER_LEN).max(SMALLEST);
         let sealed = DataHeader::LEN + inner_len.next_multiple_of(PADDING_MULTIPLE) + TAG_LEN;
         let source_port = PORT.wrapping_add(u16::try_from(tunnel).unwrap_or(0));
         let between = Between { source: OUTER.0, destination: OUTER.1, source_port, destination_port: PORT };
-        let windows = (0..tunnels.len()).map(|_| ReplayWindow::new()).collect();
-        Self {
+        let windows = (0..tunnels.len()).map(|_| [(0, ReplayWindow::new()), (1, ReplayWindow::new())]).collect();
+        Ok(Self {
             front: front(way.peer, way.source, &between, FRONT + sealed),
             cipher: tunnels.cipher(),
+            reader: tunnels.reader()?,
             tunnels,
             tunnel,
             windows,
             inner_len,
-        }
+        })
     }
 
     /// Opens what came, and says what it was. Returns how many packets of tunnels there were.
     fn open<E: Ends>(&mut self, queues: &mut Queues<E>) -> usize {
         let mut sealed = [None; BURST];
-        for (place, packet) in sealed.iter_mut().zip(&queues.burst) {
-            *place = if packet.is_plain() { self.look_at(packet.data()) } else { None };
-        }
         let mut jobs = ArrayVec::<Job<'_>, BURST>::new();
-        for (found, packet) in sealed.iter().zip(&mut queues.burst) {
-            if let Some(Sealed { tunnel, counter, at, end }) = *found
-                && let Some(tunnel) = self.tunnels.get(tunnel)
-                && let Some(buffer) = packet.data_mut().get_mut(at + DataHeader::LEN..end)
+        for (place, packet) in sealed.iter_mut().zip(&mut queues.burst) {
+            let found = if packet.is_plain() { look_at(&self.tunnels, &self.reader, packet.data()) } else { None };
+            if let Some((found, session)) = found
+                && let Some(buffer) = packet.data_mut().get_mut(found.at + DataHeader::LEN..found.end)
             {
-                jobs.push(Job::new(tunnel.receiver.receive_key(), counter, buffer));
+                jobs.push(Job::new(session.receiver.receive_key(), found.counter, buffer));
+                *place = Some(found);
             }
         }
         self.cipher.open(&mut jobs);
@@ -101,26 +106,12 @@ impl Wireguard {
         sealed.iter().flatten().count()
     }
 
-    /// Whether a frame is a data message to one of the tunnels.
-    fn look_at(&self, frame: &[u8]) -> Option<Sealed> {
-        let ethernet = EthernetFrame::new_checked(frame).ok().filter(|e| e.ether_type() == EtherType::IPV4)?;
-        let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-        if ip.protocol() != protocol::UDP || ip.is_fragment() || ip.destination() != OUTER.1 {
-            return None;
-        }
-        let datagram = UdpDatagram::new_checked(ip.payload()).ok().filter(|udp| udp.destination_port() == PORT)?;
-        let Ok(Message::Data(data)) = Message::parse(datagram.payload()) else { return None };
-        let at = ethernet.header_len() + ip.header_len() + udp::HEADER_LEN;
-        let end = at + datagram.payload().len();
-        Some(Sealed { tunnel: self.tunnels.of_index(data.receiver())?, counter: data.counter(), at, end })
-    }
-
     /// Counts one sealed packet: authentic, new, and what was put in.
-    fn judge(&self, found: &Sealed, authentic: bool, frame: &[u8], counts: &Counts) {
+    fn judge(&mut self, found: &Sealed, authentic: bool, frame: &[u8], counts: &Counts) {
         let plain = frame.get(found.at + DataHeader::LEN..found.end.saturating_sub(TAG_LEN)).unwrap_or_default();
         let count = if !authentic {
             &counts.bad_tag
-        } else if !self.windows.get(found.tunnel).is_some_and(|window| window.accept(found.counter)) {
+        } else if !self.window(found).is_some_and(|window| window.accept(found.counter)) {
             &counts.replayed
         } else if !is_inner(plain, found.tunnel, found.counter, self.inner_len) {
             &counts.bad_inner
@@ -130,13 +121,24 @@ impl Wireguard {
         count.add(1);
     }
 
+    /// The window of an authentic packet's session, which takes the place of that before the last one.
+    fn window(&mut self, found: &Sealed) -> Option<&ReplayWindow> {
+        let [even, odd] = self.windows.get_mut(found.tunnel)?;
+        let window = if found.generation.is_multiple_of(2) { even } else { odd };
+        if window.0 != found.generation {
+            *window = (found.generation, ReplayWindow::new());
+        }
+        Some(&window.1)
+    }
+
     /// Makes a burst of sealed packets.
     fn seal<E: Ends>(&mut self, queues: &mut Queues<E>) -> usize {
         let count = queues.make();
-        let tunnel = self.tunnels.get(self.tunnel);
-        let nonces = tunnel.and_then(|tunnel| tunnel.sender.reserve_nonces(u32::try_from(count).unwrap_or(0)));
-        let (Some(tunnel), Some(first)) = (tunnel, nonces) else {
-            // 2^64 packets later.
+        let sender = self.tunnels.get(&self.reader, self.tunnel).map(|sessions| &sessions.now.sender);
+        let sender = sender.filter(|sender| !sender.is_dead());
+        let nonces = sender.and_then(|sender| sender.reserve_nonces(u32::try_from(count).unwrap_or(0)));
+        let (Some(sender), Some(first)) = (sender, nonces) else {
+            // The session is at its end, and there is no other.
             queues.refuse();
             return 0;
         };
@@ -147,9 +149,9 @@ impl Wireguard {
             let Some((headers, rest)) = bytes.split_first_chunk_mut() else { continue };
             *headers = self.front;
             let Some((header, buffer)) = rest.split_first_chunk_mut() else { continue };
-            DataHeader::write(header, tunnel.sender.remote_index(), counter);
+            DataHeader::write(header, sender.remote_index(), counter);
             write_inner(buffer, self.tunnel, counter, self.inner_len);
-            jobs.push(Job::new(tunnel.sender.send_key(), counter, buffer));
+            jobs.push(Job::new(sender.send_key(), counter, buffer));
         }
         self.cipher.seal(&mut jobs);
         let all_sealed = jobs.len() == count && jobs.iter().all(|job| job.ok);
@@ -169,15 +171,33 @@ impl<E: Ends> Forward<E> for Wireguard {
         let received = queues.receive();
         self.open(queues);
         queues.end();
-        received + self.seal(queues)
+        let made = self.seal(queues);
+        self.reader.quiescent();
+        received + made
     }
 
     fn drain(&mut self, queues: &mut Queues<E>) -> usize {
         queues.receive();
         let ours = self.open(queues);
         queues.end();
+        self.reader.quiescent();
         ours
     }
+}
+
+/// Whether a frame is a data message to one of the tunnels, and under which session.
+fn look_at<'r>(tunnels: &Tunnels, reader: &'r Reader, frame: &[u8]) -> Option<(Sealed, &'r Session)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok().filter(|e| e.ether_type() == EtherType::IPV4)?;
+    let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+    if ip.protocol() != protocol::UDP || ip.is_fragment() || ip.destination() != OUTER.1 {
+        return None;
+    }
+    let datagram = UdpDatagram::new_checked(ip.payload()).ok().filter(|udp| udp.destination_port() == PORT)?;
+    let Ok(Message::Data(data)) = Message::parse(datagram.payload()) else { return None };
+    let at = ethernet.header_len() + ip.header_len() + udp::HEADER_LEN;
+    let end = at + datagram.payload().len();
+    let (tunnel, session) = tunnels.of_index(reader, data.receiver())?;
+    Some((Sealed { tunnel, generation: session.generation, counter: data.counter(), at, end }, session))
 }
 
 fn between(tunnel: usize) -> Between {

@@ -20,6 +20,7 @@ mod trace;
 mod warnings;
 mod watch;
 
+pub(crate) use crate::control::context::boottime_ms;
 pub(crate) use desk::port_rows;
 pub use error::StartError;
 pub use plan::memory_mib;

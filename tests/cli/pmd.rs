@@ -81,14 +81,16 @@ fn good(output: &Output) -> String {
     text(output)
 }
 
-/// A pcap file of frames that are all different.
-fn write_pcap(path: &Path) {
-    let mut bytes = Vec::new();
-    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
-        bytes.extend(word.to_le_bytes());
-    }
-    for n in 0..FRAMES {
-        let frame = [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 8, 0][..], &n.to_be_bytes(), &[0; 46]].concat();
+/// Frames that are all different.
+fn frames() -> Vec<Vec<u8>> {
+    let frame = |n: u32| [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 8, 0][..], &n.to_be_bytes(), &[0; 46]].concat();
+    (0..FRAMES).map(frame).collect()
+}
+
+/// A pcap file of these.
+fn write_pcap(path: &Path, frames: &[Vec<u8>]) {
+    let mut bytes = empty_pcap();
+    for (n, frame) in (0..).zip(frames) {
         let len = u32::try_from(frame.len()).unwrap();
         for word in [0, n, len, len] {
             bytes.extend(word.to_le_bytes());
@@ -100,7 +102,11 @@ fn write_pcap(path: &Path) {
 
 /// Port 0 receives the file, port 1 writes what is sent to it.
 fn pcap_ports(folder: &Path) -> Vec<String> {
-    write_pcap(&folder.join("in.pcap"));
+    pcap_ports_of(folder, &frames())
+}
+
+fn pcap_ports_of(folder: &Path, frames: &[Vec<u8>]) -> Vec<String> {
+    write_pcap(&folder.join("in.pcap"), frames);
     let folder = folder.display();
     vec![
         format!("net_pcap0,rx_pcap={folder}/in.pcap,tx_pcap={folder}/back.pcap"),
@@ -147,17 +153,77 @@ fn the_same_commands_get_testpmds_answers() {
     let expected = blocks(RECORDED);
     assert!(expected.len() > 30, "{}", expected.len());
     assert_eq!(blocks(&ours), expected, "{ours}");
+    if let Some(theirs) = testpmd(&pcap_ports(folder.path()), COMMANDS, "pmd.txt") {
+        assert_eq!(blocks(&theirs), blocks(&ours), "{theirs}");
+    }
+}
+
+/// What testpmd says to the same, written to `record` if that is to be renewed; `None`: it is not there.
+fn testpmd(ports: &[String], lines: &str, record: &str) -> Option<String> {
     let places = [concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/dpdk-testpmd"), "/usr/bin/dpdk-testpmd"];
     let Some(program) = places.into_iter().find(|place| Path::new(place).exists()) else {
         println!("!!! SKIPPED: dpdk-testpmd is not there: `configs/setup.sh test` gets it");
-        return;
+        return None;
     };
-    let ports = pcap_ports(folder.path());
-    let theirs = told(start("stdbuf", &["-oL", program], "0,1", &ports, &["-i", "--no-flush-rx"]), COMMANDS);
+    let theirs = text(&told(start("stdbuf", &["-oL", program], "0,1", ports, &["-i", "--no-flush-rx"]), lines));
     if std::env::var_os("CULVERT_UPDATE").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/pmd.txt"), &theirs.stdout).unwrap();
+        std::fs::write(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli")).join(record), &theirs).unwrap();
     }
-    assert_eq!(blocks(&text(&theirs)), blocks(&ours), "{}", text(&theirs));
+    Some(theirs)
+}
+
+const VERBOSE_COMMANDS: &str =
+    "set verbose 3\nset fwd io\nstart\nstop\nset verbose 0\nshow config cores\nset corelist 1\nset nbcore 1\nquit\n";
+
+/// Each packet's lines without what only testpmd tells: what it looks up in the packet itself, and how its driver was built.
+fn packets(said: &str) -> Vec<String> {
+    let said = said.replace("testpmd> ", "").replace("culvert> ", "");
+    let extra = Regex::new(r" - timestamp \d+ | - sw ptype: .*?(?P<queue> - (Receive|Send) queue)").unwrap();
+    let said = extra.replace_all(&said, "$queue").into_owned();
+    let pool = Regex::new(r" - pool=\S+ - ").unwrap();
+    let said = pool.replace_all(&said, " - pool=P - ").into_owned();
+    let line = r"(?m)^port \d+/queue \d+: .*$|^  src=.*$|^Change verbose .*$|^List of forwarding.*$|^Number of forwarding cores .*$";
+    Regex::new(line).unwrap().find_iter(&said).map(|found| found.as_str().to_owned()).collect()
+}
+
+#[test]
+fn packets_are_shown_as_testpmd_shows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("none.pcap"), empty_pcap()).unwrap();
+    let frame = |last: u8, kind: [u8; 2], len: usize| {
+        [&[2, 0, 0, 0, 0xab, last, 2, 0, 0, 0, 0xcd, last][..], &kind, &vec![0; len - 14]].concat()
+    };
+    let frames =
+        [frame(1, [8, 0], 60), frame(2, [0x86, 0xdd], 1514), frame(3, [0x88, 0xcc], 64), frame(4, [0x81, 0], 99)];
+    let ports = pcap_ports_of(folder.path(), &frames);
+    let ours = good(&told(pmd("0,1", &ports, &["-i", "--no-flush-rx"]), VERBOSE_COMMANDS));
+    if let Some(theirs) = testpmd(&ports, VERBOSE_COMMANDS, "verbose.txt") {
+        assert_eq!(packets(&theirs), packets(&ours), "{theirs}");
+    }
+    let expected = packets(include_str!("verbose.txt"));
+    assert_eq!(expected.iter().filter(|line| line.starts_with("  src=")).count(), 4 + 4, "{expected:#?}");
+    assert_eq!(packets(&ours), expected, "{ours}");
+}
+
+/// What one core cannot do is refused, with the reason.
+#[test]
+fn cores_that_cannot_forward_are_refused() {
+    for (lcores, lines, refused) in [
+        ("0", "set nbcore 2\nset nbcore 1\nset corelist 0\nset corelist 1\n", &["1 may forward, 0", "-l names: 0"][..]),
+        (
+            "0,1",
+            "set corelist 0\nset nbcore 0\nset verbose 4\n",
+            &["core 0 is the main one", "at least one", "takes 1"],
+        ),
+    ] {
+        let output = told(pmd(lcores, &vdevs(&["net_null0"]), &["-i"]), &format!("{lines}quit\n"));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && refused.iter().all(|why| error.contains(why)), "{error}");
+        assert_eq!(error.matches("culvert: ").count(), refused.len(), "{error}");
+    }
+    let output = told(pmd("0", &vdevs(&["net_null0"]), &["-i", "--nb-cores=2"]), "quit\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 may forward"), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 fn empty_pcap() -> Vec<u8> {

@@ -99,6 +99,7 @@ pub(super) const COMMANDS: &[Command] = &[
                     "stopped.wireguard.replayed",
                     "stopped.wireguard.bad_inner",
                     "stopped.wireguard.stray",
+                    "stopped.wireguard.handshakes",
                 ],
             ),
         ),
@@ -135,10 +136,32 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "set nbcore N",
         section: Section::Pmd,
         help: "how many cores forward: of those that -l names, but the main one where there are others",
-        more: "",
+        more: "No more than there are: with `set corelist` of those. A core without a stream does nothing.",
         action: Action::Order(
             |given| LabRequest::SetNbcore { cores: number(given) },
             Answer::Text(text, &["set.nbcore"]),
+        ),
+    },
+    Command {
+        usage: "set corelist WORD",
+        section: Section::Pmd,
+        help: "which cores forward, by their numbers with commas between: set corelist 2,3",
+        more: "Those that -l names, but the main one where there are others; and nbcore is their number then.",
+        action: Action::Order(
+            |given| LabRequest::SetCorelist { cores: given.get("WORD").unwrap_or_default().to_owned() },
+            Answer::Text(text, &["set.corelist[]", "set.was"]),
+        ),
+    },
+    Command {
+        usage: "set verbose N",
+        section: Section::Pmd,
+        help: "prints a line a packet: 1 of those received, 2 of those sent, 3 of both, 0 of none",
+        more: "Addresses, pool, type, length, segments, RSS hash where the NIC tells one, and queue; of those sent what is handed to the NIC, \
+               which may take less. It can be set while packets are forwarded, which waits for no line: what comes faster than it is printed is \
+               told as a number.",
+        action: Action::Order(
+            |given| LabRequest::SetVerbose { level: number(given) },
+            Answer::Text(text, &["set.verbose", "set.was"]),
         ),
     },
     Command {
