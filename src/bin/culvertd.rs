@@ -4,8 +4,7 @@ use clap::Parser;
 use culvert::cli::GatewayArguments;
 use culvert::config::{self, Config, ConfigError, Machine};
 use culvert::dpdk::HugePageHeap;
-use culvert::gateway::{Gateway, StartError, logs};
-use sd_notify::NotifyState;
+use culvert::gateway::{Gateway, Launch, RunAs, StartError, forbid_dumps, logs, systemd};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
@@ -16,7 +15,7 @@ static HEAP: HugePageHeap = HugePageHeap::new();
 
 fn main() -> ExitCode {
     let arguments = GatewayArguments::parse();
-    match run(&arguments.config, arguments.key_log.as_deref()) {
+    match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -27,12 +26,14 @@ fn main() -> ExitCode {
 }
 
 /// Runs the gateway until a signal ends it. Returns whether every packet was accounted for.
-fn run(file: &Path, key_log: Option<&Path>) -> Result<bool, StartError> {
-    let config = load(file)?;
+fn run(arguments: &GatewayArguments) -> Result<bool, StartError> {
+    let config = load(&arguments.config)?;
+    forbid_dumps();
     // Caught from here on, so that a signal during the start ends it cleanly.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::Signals)?;
-    let gateway = Gateway::start(&config, key_log)?;
-    let _without_systemd = sd_notify::notify(&[NotifyState::Ready]);
+    let run_as = arguments.user.clone().map_or(RunAs::Usual, RunAs::Named);
+    let gateway = Gateway::start(&config, Launch { key_log: arguments.key_log.as_deref(), run_as: &run_as })?;
+    systemd::ready(&gateway.status());
     tracing::info!("READY");
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -41,16 +42,15 @@ fn run(file: &Path, key_log: Option<&Path>) -> Result<bool, StartError> {
         }
         reload(&gateway);
     }
-    let _without_systemd = sd_notify::notify(&[NotifyState::Stopping]);
+    systemd::stopping();
     Ok(gateway.stop())
 }
 
 /// Tells systemd (`Type=notify-reload`) when it begins and when it is over.
 fn reload(gateway: &Gateway) {
-    let now = NotifyState::monotonic_usec_now();
-    let _without_systemd = now.and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
+    systemd::reloading();
     gateway.reload();
-    let _without_systemd = sd_notify::notify(&[NotifyState::Ready]);
+    systemd::ready(&gateway.status());
 }
 
 /// Reads and checks the configuration, and sets the log up by it; warnings are logged.

@@ -14,4 +14,8 @@ pub struct GatewayArguments {
     /// Append the keys of all sessions to this file, in the form of Wireshark's wg.keylog_file: who has it reads all.
     #[arg(long, value_name = "FILE")]
     pub key_log: Option<PathBuf>,
+
+    /// Become this user once the ports are up, if root has started it: culvert, if there is such a user. root stays root.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
 }

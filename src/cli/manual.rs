@@ -10,6 +10,29 @@ use std::io::Write;
 
 const VERSION: &str = concat!("culvert ", env!("CARGO_PKG_VERSION"));
 
+const SYSTEMD: &[&str] = &[
+    "The unit culvertd.service has Type=notify. While culvertd starts, systemctl status shows what it is at, and each step asks for two minutes more; \
+     it is ready when the ports are up and the peers are loaded. For Type=notify-reload (systemd 253 and later) it says when a reload begins and ends.",
+    "With WatchdogSec= it feeds the watchdog four times in that time, as long as every I/O core, every worker, every handshake thread and the control \
+     thread turns. One that does not is named in the log and in systemctl status; if it stays so, systemd ends culvertd and starts it again.",
+    "The unit hands the private key over by LoadCredential=: in the configuration private_key_file = \"$CREDENTIALS_DIRECTORY/private-key\" is \
+     /etc/culvert/private.key, which root alone can read. Further keys need a line each in a drop-in (systemctl edit culvertd).",
+    "What the unit does not give and some need is in /usr/share/doc/culvert/examples as drop-ins: CAP_NET_RAW for ports by net_af_packet, and what DPDK \
+     needs without an IOMMU.",
+];
+
+const PRIVILEGES: &[&str] = &[
+    "The unit runs culvertd as the user culvert, with CAP_IPC_LOCK, CAP_NET_ADMIN and CAP_SYS_NICE. Started as root without a unit, culvertd becomes \
+     that user (or the one of --user) by itself once its ports are up, with the same capabilities in the threads that use them and none in the \
+     others, and for good. If there is no such user it warns and stays root; --user root stays root without a warning. Anybody else than root \
+     stays who it is.",
+    "What it read as root it may not be able to read again: the log names each file that a reload would need, and what mends that. Its folders of \
+     sockets become the user's if they are culvert's own (/run/culvert, /run/wireguard) or new; culvert peers save writes beside the peers file, whose \
+     folder has to be the user's for that.",
+    "A private key that others than its owner can read is refused. culvertd dumps no core (RLIMIT_CORE and PR_SET_DUMPABLE are 0), and other \
+     processes of its user can neither trace it nor read its memory.",
+];
+
 /// culvertd(8), in troff.
 pub(super) fn culvertd(out: &mut dyn Write) -> Result<(), Failure> {
     let man = Man::new(GatewayArguments::command()).title("CULVERTD").section("8").source(VERSION).manual("culvert");
@@ -24,8 +47,7 @@ pub(super) fn culvertd(out: &mut dyn Write) -> Result<(), Failure> {
     page.control("SH", ["DESCRIPTION"]);
     page.text([roman(
         "culvertd takes the ports that its configuration names from the kernel, and is a WireGuard gateway between them: clients on the \
-         outer ports, plain packets on the inner ones. It routes, and translates no addresses. It stays in the foreground; started by \
-         systemd with Type=notify it says when it is ready.",
+         outer ports, plain packets on the inner ones. It routes, and translates no addresses. It stays in the foreground.",
     )]);
     page.control("PP", []);
     page.text([roman("culvert(1) asks and orders it while it runs; so does wg(8). What keeps it from starting, culvert doctor finds.")]);
@@ -42,8 +64,14 @@ fn rest_of_culvertd() -> Roff {
     page.control("TP", []).text([bold("SIGHUP")]);
     page.text([roman(
         "The files are read again, as culvert reload has them read: what differs is logged and done, without touching peers that are alike; what \
-         needs a restart is named; with an error nothing changes. systemd is told, for Type=notify-reload.",
+         needs a restart is named; with an error nothing changes.",
     )]);
+    for (heading, paragraphs) in [("SYSTEMD", SYSTEMD), ("PRIVILEGES", PRIVILEGES)] {
+        page.control("SH", [heading]);
+        for paragraph in paragraphs {
+            page.control("PP", []).text([roman(*paragraph)]);
+        }
+    }
     page.control("SH", ["EXIT STATUS"]).text([roman(
         "0: it was stopped, and every packet was accounted for. 1: some were not. 2: it could not start; the last line on the standard \
          error says what, where and what mends it.",
@@ -60,6 +88,8 @@ fn rest_of_culvertd() -> Roff {
             "A key of the configuration, over all files: CULVERT__CORES__IO=1,2, CULVERT__PORT__WAN__MTU=9000.",
         ),
         ("CREDENTIALS_DIRECTORY", "Where systemd put what LoadCredential= names."),
+        ("NOTIFY_SOCKET", "Where systemd is told how it goes: sd_notify(3)."),
+        ("WATCHDOG_USEC", "How often, in microseconds, systemd wants to hear that it goes on."),
         ("JOURNAL_STREAM", "By it [log] format = \"auto\" knows whether journald reads the standard error."),
     ] {
         page.control("TP", []).text([bold(name)]).text([roman(what)]);
@@ -67,6 +97,7 @@ fn rest_of_culvertd() -> Roff {
     page.control("SH", ["FILES"]);
     for (name, what) in [
         ("/etc/culvert/culvert.toml", "The configuration: culvert.toml(5)."),
+        ("/etc/culvert/private.key", "What the unit hands over as private-key."),
         ("/run/culvert/culvert.sock", "Where culvert(1) asks."),
         ("/var/run/wireguard/INTERFACE.sock", "Where wg(8) asks."),
     ] {

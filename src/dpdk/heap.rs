@@ -2,7 +2,7 @@
 //!
 //! With many peers nearly every packet's flow, keypair and places in tables lie in pages that the TLB does not know, and what looks them
 //! up are memory accesses, too. Kernels give huge pages to who asks (`transparent_hugepage/enabled` is `madvise` or `always`); glibc
-//! asks only if told so by the environment. Where they are not to be had, all is as with any heap.
+//! asks only if told so by the environment. Where they are not to be had, all is as with any heap. Cells, in which keys lie, are left out of core dumps.
 
 use rustix::mm::{Advice, madvise};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -110,8 +110,9 @@ impl Class {
             return;
         }
         if len >= HUGE {
-            ask_for_huge_pages(piece, len);
+            advise(piece, len, Advice::LinuxHugepage);
         }
+        advise(piece, len, Advice::LinuxDontDump);
         (self.next, self.left, self.pieces) = (piece, len, self.pieces.saturating_add(1));
     }
 
@@ -127,18 +128,19 @@ impl Class {
     }
 }
 
-/// Asks for huge pages for this memory, best before anybody has touched it. No matter if that fails: it is about speed alone.
-fn ask_for_huge_pages(memory: *mut u8, len: usize) {
+/// Says how whole pages of this memory will be used, best before anybody has touched it. No matter if that fails: huge pages are about speed alone,
+/// and who dumps no core at all needs no advice on what to leave out.
+fn advise(memory: *mut u8, len: usize, advice: Advice) {
     let skipped = memory.align_offset(PAGE);
     let whole = len.saturating_sub(skipped) / PAGE * PAGE;
-    // SAFETY: these pages are the caller's; the advice changes nothing that is in them.
-    let _unanswered = unsafe { madvise(memory.wrapping_add(skipped).cast(), whole, Advice::LinuxHugepage) };
+    // SAFETY: these pages are the caller's; the advice that is given here changes nothing that is in them.
+    let _unanswered = unsafe { madvise(memory.wrapping_add(skipped).cast(), whole, advice) };
 }
 
 /// Passes on what the system has given, having asked for huge pages if it is a great table.
 fn table(memory: *mut u8, len: usize) -> *mut u8 {
     if len >= TABLE && !memory.is_null() {
-        ask_for_huge_pages(memory, len);
+        advise(memory, len, Advice::LinuxHugepage);
     }
     memory
 }
@@ -274,6 +276,17 @@ mod tests {
             let mut class = Class { free: None, next: ptr::null_mut(), left: 0, pieces };
             assert!(!class.take(1280).is_null());
             assert_eq!(class.left, len - 1280, "{pieces}");
+        }
+    }
+
+    #[test]
+    fn cells_are_in_no_core_dump() {
+        let heap = HugePageHeap::new();
+        for _ in 0..3 * FIRST_PIECE / 1280 {
+            // SAFETY: it has a size.
+            let cell = unsafe { heap.alloc(layout(1280)) };
+            let flags = flags(cell.addr()).unwrap();
+            assert!(flags.contains(" dd "), "{flags}");
         }
     }
 

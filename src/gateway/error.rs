@@ -1,5 +1,6 @@
 //! Why a gateway does not start.
 
+use super::privileges::PrivilegesError;
 use crate::aead;
 use crate::config::ConfigError;
 use crate::control::interface::ChangeError;
@@ -82,6 +83,9 @@ pub enum StartError {
     /// DPDK takes no more telemetry commands.
     #[error("DPDK's telemetry takes none of culvert's commands: {0}")]
     Telemetry(crate::dpdk::Errno),
+    /// The user that it is to run as.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
     /// The key log.
     #[error("--key-log {}: {error}. Name a file of its own, no link, that this user may write", path.display())]
     KeyLog {

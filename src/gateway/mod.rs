@@ -7,23 +7,27 @@ pub mod logs;
 mod metrics;
 mod one_peer;
 mod plan;
+mod privileges;
 mod proc;
 mod reload;
 mod report;
 mod save;
 mod sessions;
 mod socket;
+pub mod systemd;
 mod tables;
 mod telemetry;
 mod threads;
 mod trace;
 mod warnings;
 mod watch;
+mod watchdog;
 
 pub(crate) use crate::control::context::boottime_ms;
 pub(crate) use desk::port_rows;
 pub use error::StartError;
 pub use plan::memory_mib;
+pub use privileges::{PrivilegesError, RunAs, forbid_dumps};
 pub use report::Report;
 
 use crate::aead::{Backend, CpuFeatures};
@@ -41,6 +45,7 @@ use capture::Capture;
 use desk::{Baselines, Desk, Rates};
 use metrics::Numbers;
 use plan::Plan;
+use privileges::Identity;
 use reload::Reloader;
 use socket::ControlSocket;
 use std::net::SocketAddr;
@@ -49,9 +54,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tables::Tables;
 use threads::{Starter, Threads};
 use trace::Trace;
+use watchdog::Watchdog;
 
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(5);
+/// While peers are loaded systemd hears of it so often at most...
+const TOLD_EVERY: Duration = Duration::from_millis(200);
+/// ...and the clock is looked at after so many.
+const PEERS_BETWEEN: usize = 1024;
+
+/// How a gateway is started, beside its configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// The keys of all sessions go there.
+    pub key_log: Option<&'a Path>,
+    /// Whom it becomes once its ports are up, if root has started it.
+    pub run_as: &'a RunAs,
+}
 
 /// A gateway that runs. Call [`Gateway::stop`] to take it down.
 #[derive(Debug)]
@@ -65,6 +84,8 @@ pub struct Gateway {
     writer: Arc<Writer<Pool>>,
     stop: Arc<Stop>,
     threads: Threads,
+    /// If systemd has one.
+    watchdog: Option<Watchdog>,
     report: Arc<Report>,
     reloader: Arc<Reloader>,
     /// Closed after the threads gave their queues back.
@@ -73,13 +94,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Builds and starts a gateway of a checked configuration; returns when packets flow. With a key log it writes the
-    /// keys of all sessions there. Main thread.
+    /// Builds and starts a gateway of a checked configuration; returns when packets flow. Main thread, and the process's only one: it may change
+    /// the user of all ([`RunAs`]).
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(config: &Config, key_log: Option<&Path>) -> Result<Self, StartError> {
-        Self::build(config, key_log, None)
+    pub fn start(config: &Config, launch: Launch<'_>) -> Result<Self, StartError> {
+        Self::build(config, launch, None)
     }
 
     /// The same on an EAL that runs already, for harnesses whose ports are memory wires. Main thread.
@@ -87,23 +108,27 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub fn start_on(eal: &Eal, config: &Config) -> Result<Self, StartError> {
-        Self::build(config, None, Some(eal.clone()))
+        Self::build(config, Launch { key_log: None, run_as: &RunAs::Unchanged }, Some(eal.clone()))
     }
 
-    fn build(config: &Config, key_log: Option<&Path>, eal: Option<Eal>) -> Result<Self, StartError> {
+    fn build(config: &Config, launch: Launch<'_>, eal: Option<Eal>) -> Result<Self, StartError> {
         let began = Instant::now();
         // All that can be wrong in files is found before anything is touched.
+        let identity = Identity::of(launch.run_as)?;
         let read = config.interfaces.iter().map(|interface| Reading::of(config, interface));
         let read = read.collect::<Result<Vec<_>, _>>()?;
         read.iter().flat_map(|reading| &reading.warnings).for_each(|warning| tracing::warn!("{warning}"));
         let (changes, stamps) = read.into_iter().map(|reading| (reading.changes, reading.stamp)).unzip();
         let backend = backend(config)?;
         let plan = Plan::new(config)?;
-        let key_log = key_log.map(open_key_log).transpose()?;
+        let key_log = launch.key_log.map(open_key_log).transpose()?;
 
         let eal = match eal {
             Some(eal) => eal,
-            None => Eal::init(&plan.eal_options(config)?)?,
+            None => {
+                systemd::starting("starts DPDK");
+                Eal::init(&plan.eal_options(config)?)?
+            }
         };
         let mut ports = plan.open_ports(config, &eal)?;
         let pool = Pool::create(&eal, &plan.pool_options(config, &ports))?;
@@ -117,6 +142,9 @@ impl Gateway {
         apply(config, &tables, changes)?;
         // Reading and moving the private keys left copies there.
         crate::noise::wipe_stack();
+        if let Some(identity) = identity {
+            identity.assume(config)?;
+        }
         let uapi = bind(config, &tables)?;
         warnings::tell(Arc::clone(&tables.context.events));
         let stop = Arc::new(Stop::default());
@@ -160,6 +188,7 @@ impl Gateway {
             tracing::info!("metrics: http://{}/metrics", server.address());
         }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
+        let watchdog = watch(config, &report, &tables)?;
         let Tables { interfaces, writer, .. } = tables;
         Ok(Self {
             uapi,
@@ -170,6 +199,7 @@ impl Gateway {
             writer,
             stop,
             threads,
+            watchdog,
             report,
             reloader,
             ports,
@@ -185,6 +215,11 @@ impl Gateway {
         }
     }
 
+    /// What it does, in a few words: `forwarding: 2 ports, 1000 peers`.
+    pub fn status(&self) -> String {
+        status(self.ports.len(), &self.interfaces)
+    }
+
     /// What it counts.
     pub fn report(&self) -> &Arc<Report> {
         &self.report
@@ -198,8 +233,21 @@ impl Gateway {
     /// Takes it down: no more packets are received, those inside are worked off or dropped by name, all is freed.
     /// Returns whether every packet is accounted for and the pool is full again.
     pub fn stop(self) -> bool {
-        let Self { uapi, socket, metrics, telemetry, interfaces, writer, stop, threads, report, reloader, ports, _eal } =
-            self;
+        let Self {
+            uapi,
+            socket,
+            metrics,
+            telemetry,
+            interfaces,
+            writer,
+            stop,
+            threads,
+            watchdog,
+            report,
+            reloader,
+            ports,
+            _eal,
+        } = self;
         uapi.iter().for_each(UapiServer::shutdown);
         drop((uapi, socket, metrics, telemetry, reloader));
         stop.drain();
@@ -211,6 +259,7 @@ impl Gateway {
             let still = writer.poll() == 0 && report.is_drained();
             quiet = if still { quiet + 1 } else { 0 };
         }
+        drop(watchdog);
         stop.exit();
         threads.join();
         drop((interfaces, writer));
@@ -237,6 +286,7 @@ struct Reading {
 
 impl Reading {
     fn of(config: &Config, interface: &InterfaceConfig) -> Result<Self, ConfigError> {
+        systemd::starting(&format!("reads the peers of {}", interface.name));
         let key = config.private_key(interface)?;
         let ParsedPeers { mut changes, warnings, stamp } = match &interface.peers_file {
             Some(file) => config::peers_file::load(file)?,
@@ -252,13 +302,42 @@ impl Reading {
 
 /// Gives each interface its key and its peers.
 fn apply(config: &Config, tables: &Tables, changes: Vec<ChangeSet>) -> Result<(), StartError> {
+    let all: usize = changes.iter().map(|change| change.peers.len()).sum();
+    let (mut done, mut told) = (0_usize, Instant::now());
+    let tell = |done: usize| systemd::starting(&format!("loading peers {done}/{all}"));
+    tell(0);
     for ((interface, c), change) in tables.interfaces.iter().zip(&config.interfaces).zip(changes) {
-        interface.apply(change).map_err(|error| {
+        let applied = interface.apply_counting(change, &mut || {
+            done += 1;
+            if done.is_multiple_of(PEERS_BETWEEN) && told.elapsed() >= TOLD_EVERY {
+                tell(done);
+                told = Instant::now();
+            }
+        });
+        applied.map_err(|error| {
             let line = if let ChangeError::PrefixTaken { line, .. } = error { line } else { 0 };
             StartError::Peers { file: c.peers_file.clone().unwrap_or_default(), line, error }
         })?;
     }
     Ok(())
+}
+
+fn status(ports: usize, interfaces: &[Arc<Interface<Pool>>]) -> String {
+    let peers: usize = interfaces.iter().map(|interface| interface.peers()).sum();
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    format!("forwarding: {ports} port{}, {peers} peer{}", s(ports), s(peers))
+}
+
+/// The watchdog, if systemd has one for us. All threads run.
+fn watch(config: &Config, report: &Report, tables: &Tables) -> Result<Option<Watchdog>, StartError> {
+    let Some(period) = systemd::watchdog() else { return Ok(None) };
+    let (ports, interfaces) = (config.ports.len(), tables.interfaces.clone());
+    let tell = move |alive: Result<(), &str>| match alive {
+        Ok(()) => systemd::status(true, &status(ports, &interfaces)),
+        Err(what) => systemd::status(false, what),
+    };
+    let watchdog = Watchdog::start(period, config.cores.control, report.all_counters(), tell);
+    watchdog.map(Some).map_err(|error| StartError::Thread { name: "watchdog".to_owned(), error })
 }
 
 /// The `wg` sockets.

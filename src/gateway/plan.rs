@@ -106,6 +106,7 @@ impl Plan {
 
     pub(super) fn open_ports(&self, config: &Config, eal: &Eal) -> Result<Vec<Port>, StartError> {
         let open = |(port, device): (&crate::config::Port, &Device)| {
+            super::systemd::starting(&format!("starts port {}", port.name));
             let queues = to_u16(port.queues.or_else(|| to_u32(self.io)));
             Port::open(eal, &port.name, device, queues, port.mtu)
         };

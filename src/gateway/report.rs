@@ -59,6 +59,13 @@ impl Report {
         (lock(&self.data).clone(), lock(&self.control).clone())
     }
 
+    /// The same as one list.
+    pub(super) fn all_counters(&self) -> Vec<SharedCounters> {
+        let (mut all, control) = self.counters();
+        all.extend(control);
+        all
+    }
+
     /// The sums, now.
     pub fn account(&self) -> Account {
         let (data, control) = (lock(&self.data), lock(&self.control));

@@ -1,6 +1,7 @@
 //! Starts the threads: each pinned to its core, then known to DPDK (in this order: it reads the core's node there).
 
 use super::plan::{CoreQueues, Layout, Plan, WayOut};
+use super::report::SharedCounters;
 use super::tables::{Seats, Tables};
 use super::{Pool, Report, StartError};
 use crate::aead::Backend;
@@ -57,11 +58,12 @@ impl Starter<'_> {
         let owners = layout.port_owner.iter().filter_map(|core| tables.io.get(*core).cloned());
         let output = Output::new(owners.collect());
 
+        let counters = self.report.control("control");
         let parts = ServiceParts {
             context: Arc::clone(&tables.context),
             writer: Arc::clone(&tables.writer),
             output: output.clone(),
-            counters: self.report.control("control"),
+            counters: Arc::clone(&counters),
             reader: self.reader("control")?,
             inbox: control,
             posts,
@@ -69,18 +71,19 @@ impl Starter<'_> {
             inner,
             outer,
         };
-        threads.push(self.service(parts)?);
+        threads.push(self.service(parts, counters)?);
         for ((number, (inbox, requests)), core) in (0..).zip(handshakes).zip(&self.config.cores.handshake) {
             let name = format!("handshake-{number}");
+            let counters = self.report.control(&name);
             let thread = HandshakeThread::new(
                 Arc::clone(&tables.context),
                 output.clone(),
-                self.report.control(&name),
+                Arc::clone(&counters),
                 self.reader(&name)?,
                 inbox,
                 requests,
             );
-            threads.push(self.handshake(&name, *core, thread)?);
+            threads.push(self.handshake(*core, thread, counters)?);
         }
         let mut workers: Vec<_> = workers.into_iter().map(Some).collect();
         let mut io = io.into_iter();
@@ -124,12 +127,13 @@ impl Starter<'_> {
         }
     }
 
-    fn service(&self, parts: ServiceParts<Pool>) -> Result<JoinHandle<()>, StartError> {
+    fn service(&self, parts: ServiceParts<Pool>, counters: SharedCounters) -> Result<JoinHandle<()>, StartError> {
         let mut service = Service::new(parts);
         let stop = Arc::clone(self.stop);
         self.spawn("control", self.config.cores.control, move || {
             while !stop.is_exit() {
                 let worked = service.turn();
+                counters.turns.add(1);
                 if !stop.is_running() {
                     service.flush();
                 }
@@ -142,14 +146,16 @@ impl Starter<'_> {
 
     fn handshake(
         &self,
-        name: &str,
         core: usize,
         mut thread: HandshakeThread<Pool>,
+        counters: SharedCounters,
     ) -> Result<JoinHandle<()>, StartError> {
         let stop = Arc::clone(self.stop);
-        self.spawn(name, core, move || {
+        self.spawn(&counters.name.clone(), core, move || {
             while !stop.is_exit() {
-                if !thread.turn() {
+                let worked = thread.turn();
+                counters.turns.add(1);
+                if !worked {
                     thread.offline(|| sleep(CONTROL_NAP));
                 }
             }

@@ -43,7 +43,7 @@ pub struct Counters {
     pub sessions_answered: Tally,
     /// Loop turns that found work.
     pub turns_busy: Tally,
-    /// All loop turns.
+    /// All loop turns, of control threads too: one that counts none hangs.
     pub turns: Tally,
     /// Where a data core's cycles go.
     pub cycles: CoreCycles,

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const KEY: &str = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=";
 
 /// A configuration of two ports where nothing comes, with this `[log]`.
-fn configuration(folder: &Path, log: &str) {
+pub(crate) fn configuration(folder: &Path, log: &str) {
     let key = folder.join("wg0.key");
     std::fs::write(&key, KEY).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();

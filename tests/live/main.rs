@@ -35,5 +35,6 @@ mod refusals;
 mod reload;
 mod restart;
 mod roam;
+mod service;
 mod tools;
 mod vlan;

@@ -123,7 +123,7 @@ pub fn replace(path: &Path, text: &str) -> Result<Stamp, ConfigError> {
         let mend = match error.kind() {
             // It is somebody else's, who could not read it any more.
             _ if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-                format!("Give it to culvert's user: chown culvert {}", target.display())
+                format!("Give it to culvert's user and group: chown culvert: {}", target.display())
             }
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 format!("Let culvertd's user write in {folder} (systemd: ReadWritePaths=)")

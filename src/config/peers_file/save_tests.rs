@@ -171,7 +171,7 @@ fn a_file_of_root_is_replaced_by_another_user() {
     for (uid, gid) in [(1235, 1234), (0, 1235)] {
         owned(&path, uid, gid, 0o640);
         let said = replace_as_culvert("newer").unwrap_err();
-        assert!(said.contains(&format!("chown culvert {}", path.display())), "{said}");
+        assert!(said.contains(&format!("chown culvert: {}", path.display())), "{said}");
         assert_eq!(
             (std::fs::read_to_string(&path).unwrap(), std::fs::read_dir(folder.path()).unwrap().count()),
             ("new".to_owned(), 1)

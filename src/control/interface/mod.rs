@@ -75,11 +75,26 @@ impl<A: PacketPool> Interface<A> {
         Self::apply_together(vec![(self, change)]).map_err(|(_, error)| error)
     }
 
+    /// As [`Interface::apply`]; `done` is called after each peer.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub fn apply_counting(&self, change: ChangeSet, done: &mut dyn FnMut()) -> Result<(), ChangeError> {
+        Self::apply_each(vec![(self, change)], done).map(drop).map_err(|(_, error)| error)
+    }
+
     /// Does all changes of several interfaces of one gateway, or nothing, as [`Interface::apply_telling`]. May block.
     ///
     /// # Errors
     /// [`ChangeError`] and the place of the change that is refused; nothing has changed then.
     pub fn apply_together(changes: Vec<(&Self, ChangeSet)>) -> Result<Vec<Moved>, (usize, ChangeError)> {
+        Self::apply_each(changes, &mut || {})
+    }
+
+    fn apply_each(
+        changes: Vec<(&Self, ChangeSet)>,
+        done: &mut dyn FnMut(),
+    ) -> Result<Vec<Moved>, (usize, ChangeError)> {
         let Some(writer) = changes.first().map(|(interface, _)| Arc::clone(&interface.writer)) else {
             return Ok(Vec::new());
         };
@@ -88,7 +103,7 @@ impl<A: PacketPool> Interface<A> {
         let mut reader = writer.register().ok_or((0, ChangeError::Busy))?;
         let mut removed = false;
         for ((interface, change), named) in changes.into_iter().zip(named) {
-            removed |= interface.perform(&mut handles, &mut reader, change, &named);
+            removed |= interface.perform(&mut handles, &mut reader, change, &named, done);
         }
         drop(reader);
         if removed {
@@ -106,6 +121,7 @@ impl<A: PacketPool> Interface<A> {
         reader: &mut Reader,
         change: ChangeSet,
         named: &HashSet<[u8; 32]>,
+        done: &mut dyn FnMut(),
     ) -> bool {
         let mut removed = false;
         if let Some(key) = change.private_key {
@@ -130,6 +146,7 @@ impl<A: PacketPool> Interface<A> {
         for peer in change.peers {
             removed |= self.change_peer(handles, reader, peer, change.replace_peers);
             reader.quiescent();
+            done();
         }
         removed
     }
