@@ -1,6 +1,6 @@
-# make setup | build | deb | demo | test | test-long | figures | fuzz | clean
+# make setup | build | deb | demo | test | test-deploy | test-long | figures | fuzz | clean
 
-.PHONY: setup build deb demo test test-long figures fuzz clean
+.PHONY: setup build deb demo test test-deploy test-long figures fuzz clean
 
 # What is missing on this machine; nothing the second time.
 setup:
@@ -23,7 +23,13 @@ test:
 	@configs/setup.sh test
 	@tests/run.sh
 
-# The same with ten minutes of peers that come and go under load, and a minute of simulations that nobody has chosen.
+# The package, the playbooks and the unit on machines of systemd-nspawn, under traffic: from nothing to an upgrade, a rollback and a removal.
+# With CULVERT_DEB=FILE it takes that package and builds none. Root, or sudo.
+test-deploy:
+	@configs/setup.sh deploy
+	@tests/deploy/run.sh
+
+# All of `make test` with ten minutes of peers that come and go under load, and a minute of simulations that nobody has chosen.
 test-long:
 	@configs/setup.sh test
 	@CULVERT_LONG=1 CULVERT_CHURN_SECONDS=600 tests/run.sh

@@ -3,6 +3,7 @@
 #   configs/setup.sh         what `make build` and `make demo` need
 #   configs/setup.sh test    what `make test` needs beside it
 #   configs/setup.sh deb     what `make deb` needs beside it
+#   configs/setup.sh deploy  what `make test-deploy` needs beside it
 #   configs/setup.sh fuzz    what `make fuzz` needs beside it
 # CULVERT_HUGE_PAGES=N reserves N huge pages of 2 MiB instead of 256; 0 leaves them alone.
 set -eu
@@ -153,6 +154,15 @@ test)
     peer_tools
     ;;
 deb) deb_tools ;;
+deploy)
+    deb_tools
+    optional_package ansible-playbook ansible
+    [ -x /usr/lib/systemd/systemd ] || optional_package systemd
+    optional_package systemd-nspawn systemd-container
+    # In the machines: what systemd is asked by, and what Ansible asks apt by.
+    optional_package dbus-daemon dbus
+    [ -e /usr/lib/python3/dist-packages/apt/__init__.py ] || optional_package python3-apt
+    ;;
 # libFuzzer is C++; tests/fuzz/run.sh gets the rest by cargo.
 fuzz) optional_package c++ g++ ;;
 esac
