@@ -102,6 +102,11 @@ else
     fails 'check mode fails'
 fi
 
+# What takes a boot is said, and the gateway waits for it.
+check -e '{"culvert_host_kernel_arguments": ["culvert.test=1"]}' >"$work/boot" 2>&1 || fails 'a boot that is due ends the play'
+tr -s '\n ' '  ' <"$work/boot" | grep -qF 'its kernel was not told culvert.test=1' || fails 'does not say what waits for a boot'
+! grep -qF 'Write the configuration' "$work/boot" || fails 'installs the gateway before the boot that it needs'
+
 cpus=$(nproc --all)
 memory=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 peers() { printf '{"culvert_peers": [{"name": "phone", "allowed_ips": ["10.9.0.3/32"], %s}]}' "$1"; }

@@ -132,6 +132,8 @@ traffic() {
 second_apply() {
     play site.yml
     for name in a b; do recap $name | grep -q ' changed=0 .* failed=0 ' || fail "the second run changed gateway-$name: $(recap $name)"; done
+    play site.yml --check --limit gateway-a
+    recap a | grep -q ' changed=0 .* failed=0 ' || fail "check mode would change gateway-a: $(recap a)"
 }
 
 change_peers() {
