@@ -132,6 +132,21 @@ impl IndexTable {
         installed.then_some(slot)
     }
 
+    /// Puts a keypair of another process in the place of its index and returns that place; `None`: somebody has it. Control threads.
+    pub fn resume(&self, keypair: Box<Keypair>) -> Option<u32> {
+        let slot = self.slot(keypair.local_index());
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Place 0 means "none" in the packed slots.
+        let is_free = slot != 0 && !pending.contains_key(&slot);
+        (is_free && self.keypairs.insert(slot as usize, keypair).is_ok()).then_some(slot)
+    }
+
+    /// The keypair at a place, if it was killed. A grace period after that nobody else uses it: what it says then is its last word.
+    /// Control threads.
+    pub fn killed<'r>(&self, reader: &'r Reader, slot: u32) -> Option<&'r Keypair> {
+        self.keypairs.get(reader, slot as usize).filter(|k| k.is_dead())
+    }
+
     /// Takes the keypair out of its place: it stops matching at once, and is zeroed and freed after a grace period. Control threads.
     pub fn remove(&self, reader: &Reader, slot: u32) -> Option<Retired<Keypair>> {
         self.keypairs.get(reader, slot as usize)?.kill();

@@ -133,6 +133,22 @@ impl Peer {
         prefetch_write(&raw const self.received);
     }
 
+    /// Bytes sent and received, then those of handshake messages likewise, for a copy that goes on. Any thread; a snapshot.
+    pub fn byte_counts(&self) -> [u64; 4] {
+        // Relaxed: figures for people.
+        let [sent, received] = [&self.handshake_sent, &self.handshake_received].map(|c| c.load(Ordering::Relaxed));
+        [self.sent.get(), self.received.get(), sent, received]
+    }
+
+    /// Goes on with what [`Self::byte_counts`] gave. Control threads, before the data path has the peer.
+    pub fn resume_counts(&self, [sent, received, handshake_sent, handshake_received]: [u64; 4]) {
+        self.sent.set(sent);
+        self.received.set(received);
+        // Relaxed: as above.
+        self.handshake_sent.store(handshake_sent, Ordering::Relaxed);
+        self.handshake_received.store(handshake_received, Ordering::Relaxed);
+    }
+
     /// All bytes sent to the peer, handshakes included. Any thread.
     pub fn bytes_sent(&self) -> u64 {
         // Relaxed: figures for people, no other memory hangs on them.

@@ -102,6 +102,18 @@ impl Stamps {
         some(self.unanswered_received.load(Ordering::Relaxed))
     }
 
+    /// All stamps, for a copy that goes on. Control threads; a snapshot.
+    pub fn times(&self) -> [u64; 4] {
+        let stamps = [&self.last_sent, &self.last_received, &self.unanswered_sent, &self.unanswered_received];
+        stamps.map(|stamp| stamp.load(Ordering::Relaxed))
+    }
+
+    /// Goes on with the stamps that [`Self::times`] gave; who calls posts the peer. Control threads, before the data path has the peer.
+    pub fn resume(&self, times: [u64; 4]) {
+        let stamps = [&self.last_sent, &self.last_received, &self.unanswered_sent, &self.unanswered_received];
+        stamps.into_iter().zip(times).for_each(|(stamp, time)| stamp.store(time, Ordering::Relaxed));
+    }
+
     /// Forgets that data had no answer, so that T3 can arise anew after a handshake was started for it.
     pub fn forget_unanswered_sent(&self) {
         self.unanswered_sent.store(0, Ordering::Relaxed);

@@ -88,6 +88,14 @@ impl Keypair {
         self
     }
 
+    /// Goes on where another process stopped: the counter to send next, whether it has asked for the next session by its age, and which
+    /// counters came. `None` if nothing could be sent under that counter.
+    pub fn resumed(self, nonce: u64, asked: bool, replay: ReplayWindow) -> Option<Self> {
+        let (nonce, sent_lastminute) = (AtomicU64::new(nonce), AtomicBool::new(asked));
+        let resumed = Self { nonce, sent_lastminute, replay, ..self };
+        (resumed.nonce() < REJECT_AFTER_MESSAGES).then_some(resumed)
+    }
+
     /// Asks the cache for what tells whose it is.
     #[inline]
     pub fn prefetch_to_look_at(&self) {
@@ -135,6 +143,21 @@ impl Keypair {
     #[inline]
     pub fn initiator(&self) -> bool {
         self.initiator
+    }
+
+    /// See [`Self::with_precedence`].
+    pub fn precedes(&self) -> bool {
+        self.precedes
+    }
+
+    /// Whether it has asked for the next session by its age. A snapshot.
+    pub fn has_asked(&self) -> bool {
+        self.sent_lastminute.load(Relaxed)
+    }
+
+    /// Whether it may not be sent under since our key changed. Any thread.
+    pub fn has_stopped_sending(&self) -> bool {
+        self.no_send.load(Relaxed)
     }
 
     /// When it was made.

@@ -10,7 +10,7 @@ use crate::queue::{
 };
 
 /// Words of the ring.
-const WORDS: usize = 128;
+pub const WORDS: usize = 128;
 
 const _: () = assert!(WORDS.is_power_of_two() && WORDS as u64 * u64::BITS as u64 == REPLAY_WINDOW_BITS);
 
@@ -68,6 +68,21 @@ impl ReplayWindow {
     /// The greatest counter accepted. Any thread; a snapshot.
     pub fn greatest(&self) -> Option<u64> {
         self.next.load(Relaxed).checked_sub(1)
+    }
+
+    /// All of it, for a copy that goes on: the greatest counter accepted, plus one, and the words of the ring. Only while nobody accepts.
+    pub fn words(&self) -> (u64, [u64; WORDS]) {
+        (
+            self.next.load(Relaxed),
+            core::array::from_fn(|place| self.ring.get(place).map_or(0, |word| word.load(Relaxed))),
+        )
+    }
+
+    /// The window that [`Self::words`] is of. `None` if there is none: a counter beyond all that are accepted, or the greatest not marked.
+    pub fn of_words(next: u64, words: &[u64; WORDS]) -> Option<Self> {
+        let window = Self { next: AtomicU64::new(next), ring: words.map(AtomicU64::new) };
+        let marked = window.word(next / u64::BITS as u64).load(Relaxed) & (1 << (next % u64::BITS as u64)) != 0;
+        (next == 0 || next <= REJECT_AFTER_MESSAGES && marked).then_some(window)
     }
 
     /// Empties the words after `from`, up to and with `to`: all of them after a jump over the whole ring.

@@ -110,6 +110,16 @@ impl KeySlots {
         .is_some()
     }
 
+    /// Names the keypairs that another process had as next, current and previous, 0 for none. `false`, and nothing changed, if there is one
+    /// already. Control thread.
+    ///
+    /// # Panics
+    /// If one is above [`Self::MAX_SLOT`].
+    pub fn resume(&self, [next, current, previous]: [u32; 3]) -> bool {
+        assert!([next, current, previous].iter().all(|slot| *slot <= Self::MAX_SLOT), "not keypair slots");
+        self.change(|old| (old == Slots::default()).then_some(Slots { next, current, previous })).is_some()
+    }
+
     /// Takes `slot` out, wherever it stands; whether it stood there. Control or handshake thread.
     pub fn forget(&self, slot: u32) -> bool {
         let without = |place: u32| if place == slot { 0 } else { place };
