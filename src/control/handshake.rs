@@ -24,6 +24,12 @@ use std::sync::{Arc, mpsc};
 /// Names keypairs, so that a reused receiver index is never taken for the one before.
 static SERIAL: AtomicU32 = AtomicU32::new(1);
 
+/// The serial number of a keypair that is made now.
+pub(super) fn next_serial() -> u32 {
+    // Relaxed: each number is handed out once; nothing else hangs on it.
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Messages that are sorted in one turn, at most: far cheaper, all of them, than the curve operations of one.
 const SORTED: usize = 64;
 
@@ -307,8 +313,7 @@ impl<A: PacketPool> Turn<'_, A> {
         state: &mut PeerState,
         secrets: SessionSecrets,
     ) -> Option<()> {
-        // Relaxed: each number is handed out once; nothing else hangs on it.
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let serial = next_serial();
         let initiator = secrets.initiator;
         let keypair = Keypair::new(secrets, serial, flow.id().0, self.now_ms);
         // Public keys: nothing leaks by how they are compared.

@@ -6,6 +6,7 @@ mod environment;
 mod errors;
 pub mod events;
 mod fragments;
+pub mod handover;
 pub mod handshake;
 pub mod interface;
 pub mod key_log;

@@ -61,6 +61,16 @@ impl PeerTimers {
         self.zero_ms = Some(now_ms + ZERO_KEYS_AFTER_MS);
     }
 
+    /// When all key material is wiped (T4), for a copy that goes on.
+    pub fn wiped_at_ms(&self) -> Option<u64> {
+        self.zero_ms
+    }
+
+    /// Goes on with what [`Self::wiped_at_ms`] gave. All other timers follow from stamps.
+    pub fn resume(&mut self, wiped_at_ms: Option<u64>) {
+        self.zero_ms = wiped_at_ms;
+    }
+
     /// A handshake is complete: T1 stops.
     pub fn handshake_complete(&mut self) {
         self.retransmit_ms = None;

@@ -101,4 +101,4 @@ macro_rules! each {
     };
 }
 
-each! { aead classify config gateway inner message noise peers_file uapi }
+each! { aead classify config gateway inner message noise peers_file sessions uapi }

@@ -588,7 +588,7 @@ pub(crate) fn allow(prefix: &str) -> AllowedIpChange {
 }
 
 /// Runs `f` while these cores hold nothing.
-fn offline(cores: &mut [Core<Pool>], f: &mut dyn FnMut()) {
+pub(crate) fn offline(cores: &mut [Core<Pool>], f: &mut dyn FnMut()) {
     match cores.split_first_mut() {
         Some((core, others)) => core.reader.offline(|| offline(others, f)),
         None => f(),

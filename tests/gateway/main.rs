@@ -31,6 +31,7 @@ mod events;
 mod fairness;
 mod floods;
 mod fragments;
+mod handover;
 mod indexes;
 mod inner_fragments;
 mod interfaces;

@@ -9,6 +9,7 @@ mod inner;
 mod message;
 mod noise;
 mod peers_file;
+mod sessions;
 mod uapi;
 
 /// One body under its name, which is also the name of its corpus and of its fuzzer.
@@ -18,7 +19,7 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const ALL: [Target; 9] = [
+pub(crate) const ALL: [Target; 10] = [
     Target { name: "aead", run: aead::run },
     Target { name: "classify", run: classify::run },
     Target { name: "config", run: config::run },
@@ -27,6 +28,7 @@ pub(crate) const ALL: [Target; 9] = [
     Target { name: "message", run: message::run },
     Target { name: "noise", run: noise::run },
     Target { name: "peers_file", run: peers_file::run },
+    Target { name: "sessions", run: sessions::run },
     Target { name: "uapi", run: uapi::run },
 ];
 
