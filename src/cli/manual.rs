@@ -10,6 +10,20 @@ use std::io::Write;
 
 const VERSION: &str = concat!("culvert ", env!("CARGO_PKG_VERSION"));
 
+const RESTART: &[&str] = &[
+    "systemctl restart, and so an upgrade of the package, ends no session: with keep_sessions = true in [control] the culvertd that ends \
+     hands sessions, counters and the places of peers to the one that begins, and clients need no handshake. They are handed over in \
+     memory alone, a sealed memory file in systemd's fd store (FileDescriptorStoreMax= in the unit), and can be taken once. Without them, after \
+     systemctl stop, a crash or a reboot, clients make new sessions by themselves, which takes up to 15 seconds. So systemctl stop and \
+     start is how to throw all sessions away.",
+    "Dropped, and counted in one line of the log, are sessions of peers that are gone, of another private or preshared key, and those \
+     older than 180 seconds. On a machine that swaps to a disk that is not encrypted no session is kept, since keys could be \
+     written there.",
+    "Any other supervisor can do the same. At $NOTIFY_SOCKET it gets a descriptor with FDSTORE=1 and FDNAME=culvert-sessions, keeps it, and \
+     closes what comes with BARRIER=1 when all before that is done. It hands it to the next culvertd as descriptor 3, with LISTEN_PID, LISTEN_FDS=1 and \
+     LISTEN_FDNAMES=culvert-sessions, and lets go of it at FDSTOREREMOVE=1 (sd_notify(3), sd_listen_fds(3)).",
+];
+
 const SYSTEMD: &[&str] = &[
     "The unit culvertd.service has Type=notify. While culvertd starts, systemctl status shows what it is at, and each step asks for two minutes more; \
      it is ready when the ports are up and the peers are loaded. For Type=notify-reload (systemd 253 and later) it says when a reload begins and ends.",
@@ -66,7 +80,7 @@ fn rest_of_culvertd() -> Roff {
         "The files are read again, as culvert reload has them read: what differs is logged and done, without touching peers that are alike; what \
          needs a restart is named; with an error nothing changes.",
     )]);
-    for (heading, paragraphs) in [("SYSTEMD", SYSTEMD), ("PRIVILEGES", PRIVILEGES)] {
+    for (heading, paragraphs) in [("SYSTEMD", SYSTEMD), ("RESTART", RESTART), ("PRIVILEGES", PRIVILEGES)] {
         page.control("SH", [heading]);
         for paragraph in paragraphs {
             page.control("PP", []).text([roman(*paragraph)]);

@@ -120,6 +120,7 @@ backend = "auto"
 [control]
 socket = "/run/culvert/culvert.sock"
 uapi_dir = "/var/run/wireguard"
+keep_sessions = true
 [metrics]
 listen = "127.0.0.1:9586"
 per_peer_max = 0

@@ -199,6 +199,11 @@ pub(super) static CONTROL: Section = Section {
     keys: &[
         key::<Socket>("socket", "\"/run/culvert/culvert.sock\"", "The socket that culvert(1) asks by."),
         key::<SocketFolder>("uapi_dir", "\"/var/run/wireguard\"", "The folder of the sockets that wg(8) asks by."),
+        key::<bool>(
+            "keep_sessions",
+            "true",
+            "Whether a restart keeps sessions, where the service manager has a place for them: see culvertd(8), RESTART.",
+        ),
     ],
 };
 

@@ -168,7 +168,11 @@ impl<'a> Typed<'a> {
 
     fn control(&self) -> Result<Control, ConfigError> {
         let keys = self.keys(&schema::CONTROL, None);
-        Ok(Control { socket: keys.need::<Socket>("socket")?.0, uapi_dir: keys.need::<SocketFolder>("uapi_dir")?.0 })
+        Ok(Control {
+            socket: keys.need::<Socket>("socket")?.0,
+            uapi_dir: keys.need::<SocketFolder>("uapi_dir")?.0,
+            keep_sessions: keys.need("keep_sessions")?,
+        })
     }
 
     fn metrics(&self) -> Result<Metrics, ConfigError> {

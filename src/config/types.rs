@@ -217,6 +217,8 @@ pub struct Control {
     pub socket: PathBuf,
     /// Where the `wg` sockets are, an absolute path. Default: `/var/run/wireguard`.
     pub uapi_dir: PathBuf,
+    /// Whether sessions are handed over to the culvertd that comes next. Default: true.
+    pub keep_sessions: bool,
 }
 
 /// `[metrics]`

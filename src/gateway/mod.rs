@@ -3,6 +3,7 @@
 mod capture;
 mod desk;
 mod error;
+mod handover;
 pub mod logs;
 mod metrics;
 mod one_peer;
@@ -43,6 +44,7 @@ use crate::metrics::MetricsServer;
 use crate::queue::sync::Arc;
 use capture::Capture;
 use desk::{Baselines, Desk, Rates};
+use handover::Handover;
 use metrics::Numbers;
 use plan::Plan;
 use privileges::Identity;
@@ -88,6 +90,8 @@ pub struct Gateway {
     watchdog: Option<Watchdog>,
     report: Arc<Report>,
     reloader: Arc<Reloader>,
+    /// `None`: sessions end with it.
+    handover: Option<Handover>,
     /// Closed after the threads gave their queues back.
     ports: Arc<Vec<Port>>,
     _eal: Eal,
@@ -140,6 +144,7 @@ impl Gateway {
             let _first = tables.context.key_log.set(key_log);
         }
         apply(config, &tables, changes)?;
+        handover::take_over(&tables, config.control.keep_sessions);
         // Reading and moving the private keys left copies there.
         crate::noise::wipe_stack();
         if let Some(identity) = identity {
@@ -189,6 +194,7 @@ impl Gateway {
         }
         tracing::info!("started in {:.1} s", began.elapsed().as_secs_f64());
         let watchdog = watch(config, &report, &tables)?;
+        let handover = config.control.keep_sessions.then(|| Handover::new(&tables));
         let Tables { interfaces, writer, .. } = tables;
         Ok(Self {
             uapi,
@@ -202,6 +208,7 @@ impl Gateway {
             watchdog,
             report,
             reloader,
+            handover,
             ports,
             _eal: eal,
         })
@@ -245,12 +252,16 @@ impl Gateway {
             watchdog,
             report,
             reloader,
+            handover,
             ports,
             _eal,
         } = self;
         uapi.iter().for_each(UapiServer::shutdown);
         drop((uapi, socket, metrics, telemetry, reloader));
         stop.drain();
+        if let Some(handover) = handover {
+            handover.keep(|| report.is_worked_off());
+        }
         interfaces.iter().for_each(|interface| interface.clear());
         let deadline = Instant::now() + DRAIN;
         let mut quiet = 0;

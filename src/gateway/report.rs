@@ -78,6 +78,12 @@ impl Report {
         account.queued() == 0 && account.control_queued() == 0
     }
 
+    /// The same, but for what waits for a session or a neighbour.
+    pub(super) fn is_worked_off(&self) -> bool {
+        let account = self.account();
+        account.queued() == i128::from(self.shared.staged.held()) && account.control_queued() == 0
+    }
+
     /// How many were dropped for a reason, on all threads.
     pub(super) fn dropped(&self, reason: DropReason) -> u64 {
         let (data, control) = (lock(&self.data), lock(&self.control));

@@ -19,9 +19,11 @@ mod garbage;
 mod interfaces;
 #[path = "../../src/doctor/tests/json_schema.rs"]
 mod json_schema;
+mod keep;
 mod key_log;
 mod keys;
 mod logs;
+mod manager;
 mod matrix;
 mod memory;
 mod mistakes;

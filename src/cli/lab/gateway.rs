@@ -67,6 +67,8 @@ pub struct Options {
     pub vlan: u16,
     /// Where the keys of sessions are written to; `None`: nowhere.
     pub key_log: Option<PathBuf>,
+    /// Words before culvertd's own: a command that starts it. Empty: it is started as it is.
+    pub starter: Vec<String>,
 }
 
 /// A second interface beside the first, with a key of its own ([`Lab::second_keys`]).
@@ -90,6 +92,7 @@ impl Default for Options {
             second: None,
             vlan: 0,
             key_log: None,
+            starter: Vec::new(),
         }
     }
 }
@@ -217,7 +220,8 @@ impl Gateway {
         let log = lab.file("culvertd.log");
         let _ = std::fs::remove_file(&log);
         let (program, file) = (programs.culvertd.to_string_lossy(), config.to_string_lossy());
-        let mut command = vec![&*program, "--config", &*file];
+        let mut command: Vec<&str> = options.starter.iter().map(String::as_str).collect();
+        command.extend([&*program, "--config", &*file]);
         let key_log = options.key_log.as_ref().map(|path| path.to_string_lossy());
         key_log.iter().for_each(|path| command.extend(["--key-log", &**path]));
         let process = lab.gateway.start("culvertd", &command, &log)?;
@@ -277,6 +281,15 @@ impl Gateway {
         let words = log.lines().rev().take(6).collect::<Vec<_>>().join(" / ");
         ensure(code == 0, "culvertd", format!("exit code {code}: {words}"))?;
         Ok(account)
+    }
+
+    /// Ends it while packets come, and checks that it says itself that none is missing: exit code 0.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub fn stop_under_load(self) -> Result<()> {
+        let code = self.process.stop(STOP)?;
+        ensure(code == 0, "culvertd", format!("exit code {code}"))
     }
 
     /// Ends it at once, as a crash would.

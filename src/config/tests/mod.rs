@@ -79,6 +79,7 @@ fn defaults_fit_any_machine() {
         assert_eq!(config.crypto.backend, Backend::Auto);
         assert_eq!(config.control.socket, Path::new("/run/culvert/culvert.sock"));
         assert_eq!(config.control.uapi_dir, Path::new("/var/run/wireguard"));
+        assert!(config.control.keep_sessions);
         assert_eq!(config.metrics, Metrics { listen: Some("127.0.0.1:9586".parse().unwrap()), per_peer_max: 0 });
     }
 }
@@ -120,6 +121,7 @@ backend = "ipsec-mb"
 [control]
 socket = "/s"
 uapi_dir = "/u"
+keep_sessions = false
 [metrics]
 listen = "[::1]:9"
 per_peer_max = 10000
@@ -146,6 +148,7 @@ per_peer_max = 10000
     assert_eq!(config.crypto.backend, Backend::IpsecMb);
     assert_eq!(config.control.socket, Path::new("/s"));
     assert_eq!(config.control.uapi_dir, Path::new("/u"));
+    assert!(!config.control.keep_sessions);
     assert_eq!(config.metrics, Metrics { listen: Some("[::1]:9".parse().unwrap()), per_peer_max: 10_000 });
 }
 
