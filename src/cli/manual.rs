@@ -30,7 +30,8 @@ const SYSTEMD: &[&str] = &[
     "With WatchdogSec= it feeds the watchdog four times in that time, as long as every I/O core, every worker, every handshake thread and the control \
      thread turns. One that does not is named in the log and in systemctl status; if it stays so, systemd ends culvertd and starts it again.",
     "The unit hands the private key over by LoadCredential=: in the configuration private_key_file = \"$CREDENTIALS_DIRECTORY/private-key\" is \
-     /etc/culvert/private.key, which root alone can read. Further keys need a line each in a drop-in (systemctl edit culvertd).",
+     /etc/culvert/private.key, which root alone can read; without that file the \
+     start fails with status 243/CREDENTIALS. Further keys need a line each in a drop-in (systemctl edit culvertd).",
     "What the unit does not give and some need is in /usr/share/doc/culvert/examples as drop-ins: CAP_NET_RAW for ports by net_af_packet, and what DPDK \
      needs without an IOMMU.",
 ];

@@ -130,7 +130,10 @@ mod tests {
             }
             let tell = move |alive: Result<(), &str>| told.send(alive.map_err(str::to_owned)).unwrap_or(());
             let watchdog = Watchdog::start(Duration::from_millis(400), 0, threads.clone(), tell).unwrap();
-            let until = |fed: bool| heard.iter().find(|alive| alive.is_ok() == fed).unwrap();
+            let until = |fed: bool| {
+                let next = || heard.recv_timeout(Duration::from_secs(30)).expect("it tells no more");
+                std::iter::repeat_with(next).take(1000).find(|alive| alive.is_ok() == fed).unwrap()
+            };
             until(true).unwrap();
             hangs.store(true, Ordering::Relaxed);
             let what = until(false).unwrap_err();

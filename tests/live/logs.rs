@@ -33,7 +33,8 @@ pub(crate) fn configuration(folder: &Path, log: &str) {
 /// culvertd behind these lines of sh, with everything logged.
 fn start(folder: &Path, before: &str) -> Process {
     let (culvertd, at) = (programs().culvertd, folder.display().to_string());
-    let script = format!("{before}\nCULVERT_LOG=trace exec {} --config {at}/culvert.toml", culvertd.display());
+    let script =
+        format!("{before}\nCULVERT_LOG=trace exec {} --user root --config {at}/culvert.toml", culvertd.display());
     Process::start("culvertd", &["unshare", "-m", "sh", "-ec", &script], &folder.join("log")).unwrap()
 }
 

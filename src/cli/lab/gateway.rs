@@ -221,7 +221,8 @@ impl Gateway {
         let _ = std::fs::remove_file(&log);
         let (program, file) = (programs.culvertd.to_string_lossy(), config.to_string_lossy());
         let mut command: Vec<&str> = options.starter.iter().map(String::as_str).collect();
-        command.extend([&*program, "--config", &*file]);
+        // A user culvert, if there is one, could not reach the lab's files.
+        command.extend([&*program, "--user", "root", "--config", &*file]);
         let key_log = options.key_log.as_ref().map(|path| path.to_string_lossy());
         key_log.iter().for_each(|path| command.extend(["--key-log", &**path]));
         let process = lab.gateway.start("culvertd", &command, &log)?;
