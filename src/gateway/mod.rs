@@ -119,7 +119,10 @@ impl Gateway {
         let began = Instant::now();
         // All that can be wrong in files is found before anything is touched.
         let identity = Identity::of(launch.run_as)?;
-        let read = config.interfaces.iter().map(|interface| Reading::of(config, interface));
+        let read = config.interfaces.iter().map(|interface| {
+            systemd::starting(&format!("reads the peers of {}", interface.name));
+            Reading::of(config, interface)
+        });
         let read = read.collect::<Result<Vec<_>, _>>()?;
         read.iter().flat_map(|reading| &reading.warnings).for_each(|warning| tracing::warn!("{warning}"));
         let (changes, stamps) = read.into_iter().map(|reading| (reading.changes, reading.stamp)).unzip();
@@ -297,7 +300,6 @@ struct Reading {
 
 impl Reading {
     fn of(config: &Config, interface: &InterfaceConfig) -> Result<Self, ConfigError> {
-        systemd::starting(&format!("reads the peers of {}", interface.name));
         let key = config.private_key(interface)?;
         let ParsedPeers { mut changes, warnings, stamp } = match &interface.peers_file {
             Some(file) => config::peers_file::load(file)?,
