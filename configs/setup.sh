@@ -71,6 +71,9 @@ test_tools() {
     optional_package tshark
     # The shell on a screen, and the manual page.
     optional_package tmux
+    # What completes in them.
+    optional_package zsh
+    optional_package fish
     optional_package groff groff-base
     # The playbooks' checks.
     optional_package ansible-playbook ansible

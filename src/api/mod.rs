@@ -164,6 +164,13 @@ requests! {
     },
     /// Handshakes in sum.
     show ShowHandshakes,
+    /// Cookies, by handshake thread.
+    show ShowCookies,
+    /// Peers whose messages were refused as replayed.
+    show ShowReplay {
+        /// How many.
+        limit: Option<u32>,
+    },
     /// A new peer.
     change PeerAdd {
         /// Its public key, in base64.

@@ -105,7 +105,12 @@ compdef _culvert culvert
 
 const FISH: &str = r#"function __culvert
     set -l words (commandline -opc) (commandline -ct)
-    culvert complete -- $words[2..-1] 2>/dev/null
+    set -l candidates (culvert complete -- $words[2..-1] 2>/dev/null)
+    if test (count $candidates) -gt 0
+        printf '%s\n' $candidates
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c culvert -a '(__culvert)'
+complete -c culvert -f -a '(__culvert)'
 "#;

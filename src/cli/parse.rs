@@ -302,6 +302,23 @@ fn next_of(walks: &[Walk<'_>]) -> Vec<Next> {
     all
 }
 
+/// What is asked so elsewhere: the words before, the word, and what asks it here.
+pub(super) const FOREIGN: [(&str, &str, &str); 13] = [
+    ("", "exit", "quit"),
+    ("", "ping", "show lookup"),
+    ("", "write", "peers save"),
+    ("", "configure", "config diff"),
+    ("show", "arp", "show lookup"),
+    ("show", "route", "show lookup"),
+    ("show", "ip", "show lookup"),
+    ("show", "run", "config diff"),
+    ("show", "running-config", "config diff"),
+    ("show", "version", "show eal"),
+    ("show", "logging", "show events"),
+    ("show", "runtime", "show cores"),
+    ("show", "errors", "show drops"),
+];
+
 fn mistake(walks: &[Walk<'_>], word: &str, before: String) -> Mistake {
     let next = next_of(walks);
     // One argument is all that may stand there: say what is wrong with this one.
@@ -322,7 +339,11 @@ fn mistake(walks: &[Walk<'_>], word: &str, before: String) -> Mistake {
     near.sort_unstable();
     let nearest = near.first().map(|(distance, _)| *distance);
     near.retain(|(distance, _)| Some(*distance) == nearest);
-    let guesses = near.into_iter().map(|(_, text)| text).collect();
+    let mut guesses: Vec<_> = near.into_iter().map(|(_, text)| text).collect();
+    if guesses.is_empty() {
+        let foreign = FOREIGN.iter().filter(|(at, theirs, _)| *at == before && *theirs == word);
+        guesses.extend(foreign.map(|(_, _, ours)| *ours));
+    }
     Mistake::Unknown { word: shorten(word), before, guesses, expected: next.iter().map(Next::shown).collect() }
 }
 

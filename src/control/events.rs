@@ -73,6 +73,11 @@ pub enum What {
         /// Whose process it was.
         uid: u32,
     },
+    /// The files were read again because a signal said so.
+    Reload {
+        /// What became of it.
+        text: String,
+    },
     /// A line of the log.
     Warning {
         /// The line.

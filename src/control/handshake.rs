@@ -54,6 +54,8 @@ struct Turn<'r, A: PacketPool> {
     hands: Hands<'r, A>,
     graves: &'r mut Graveyard,
     now_ms: u64,
+    /// Whose message is being worked on, once that is known.
+    whose: Option<FlowId>,
 }
 
 impl<A: PacketPool> HandshakeThread<A> {
@@ -81,6 +83,7 @@ impl<A: PacketPool> HandshakeThread<A> {
             hands: Hands { shared: &self.context.shared, reader: &self.reader, counters, output: &self.output },
             graves: &mut self.graves,
             now_ms,
+            whose: None,
         };
         let before = dh_count();
         triage.observe(self.inbox.len(), now_ms);
@@ -95,10 +98,14 @@ impl<A: PacketPool> HandshakeThread<A> {
             turn.sort(triage, packet);
             sorted += 1;
         }
+        let (under_load, returned) = triage.told();
+        counters.under_load.set(under_load.into());
+        counters.cookies_returned.set(returned);
         let (message, request) = (triage.next(), self.requests.try_recv().ok());
         let worked = sorted > 0 || message.is_some() || request.is_some();
-        if let Some(packet) = message {
+        if let Some(mut packet) = message {
             let reason = turn.message(&packet).map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone);
+            turn.show(&mut packet);
             counters.drop_packet(reason, packet);
         }
         if let Some(request) = request {
@@ -123,13 +130,14 @@ impl<A: PacketPool> HandshakeThread<A> {
 
 impl<A: PacketPool> Turn<'_, A> {
     /// Whether this message, cut to the UDP payload, is worth a curve operation, and when. mac1 comes first.
-    fn sort(&self, triage: &mut Triage<A::Packet>, packet: A::Packet) {
+    fn sort(&mut self, triage: &mut Triage<A::Packet>, mut packet: A::Packet) {
         let meta = *packet.meta();
         let Some(identity) = self.context.identity(meta.tunnel) else {
             return self.finish(DropReason::HandshakeRefused, packet);
         };
         if let Ok(message) = <&[u8; COOKIE_REPLY_LEN]>::try_from(packet.data()) {
             let done = self.cookie_reply(message, &meta);
+            self.show(&mut packet);
             return self.finish(done.map_or(DropReason::HandshakeRefused, |()| DropReason::ControlDone), packet);
         }
         if !identity.check_mac1(packet.data()) {
@@ -148,9 +156,16 @@ impl<A: PacketPool> Turn<'_, A> {
                 // Its mbuf goes before the reply takes one: a flood holds no more of them for being answered.
                 self.finish(DropReason::CookieSent, packet);
                 if let Some(endpoint) = to {
-                    self.hands.send_udp(meta.tunnel, &endpoint, 0, &reply);
+                    self.hands.send_udp((meta.tunnel, None), &endpoint, 0, &reply);
                 }
             }
+        }
+    }
+
+    /// Shows a message to who watches its peer, once that is known; then it is the next one's turn.
+    fn show(&mut self, packet: &mut A::Packet) {
+        if let Some(flow) = self.whose.take() {
+            self.hands.counters.tap.message(flow.0, packet);
         }
     }
 
@@ -174,6 +189,7 @@ impl<A: PacketPool> Turn<'_, A> {
     fn initiation(&mut self, identity: &Arc<Identity>, message: &[u8; INITIATION_LEN], meta: &Meta) -> Option<()> {
         let opened = OpenedInitiation::open(identity, message).ok()?;
         let record = self.context.directory.by_key(meta.tunnel, opened.static_public())?;
+        self.whose = Some(record.flow);
         let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
         let mut guard = record.lock();
         let state = &mut *guard;
@@ -211,6 +227,7 @@ impl<A: PacketPool> Turn<'_, A> {
     /// The answer to our initiation; mac1 is good.
     fn response(&mut self, identity: &Identity, message: &[u8; RESPONSE_LEN], meta: &Meta) -> Option<()> {
         let (record, receiver) = self.pending(message, meta)?;
+        self.whose = Some(record.flow);
         let flow = self.hands.shared.flows.get(self.hands.reader, record.flow)?;
         let mut guard = record.lock();
         let state = &mut *guard;
@@ -235,8 +252,9 @@ impl<A: PacketPool> Turn<'_, A> {
         Some(())
     }
 
-    fn cookie_reply(&self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<()> {
+    fn cookie_reply(&mut self, message: &[u8; COOKIE_REPLY_LEN], meta: &Meta) -> Option<()> {
         let record = self.answered(message, meta)?;
+        self.whose = Some(record.flow);
         let mut guard = record.lock();
         let state = &mut *guard;
         state.handshake.consume_cookie_reply(state.statics.as_ref()?, message, self.now_ms).ok()
@@ -345,7 +363,7 @@ impl<A: PacketPool> Turn<'_, A> {
         state.last_handshake_sent_ms = Some(self.now_ms);
         flow.stamps.sent(self.now_ms, false);
         add(&flow.handshake_sent, message.len());
-        self.hands.send_udp(flow.tunnel, &endpoint, HANDSHAKE_TOS, message);
+        self.hands.send_udp((flow.tunnel, Some(flow.id())), &endpoint, HANDSHAKE_TOS, message);
     }
 
     /// Has the timers look at the peer: its deadlines changed.

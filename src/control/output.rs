@@ -2,8 +2,8 @@
 
 use crate::frame::{Frame, Kind, Packet, PacketPool};
 use crate::peer::Endpoint;
-use crate::queue::{Chain, Dir, Reader, Sender};
-use crate::shared::{Counters, DropReason, Hop, PeerFlow, Shared};
+use crate::queue::{Chain, Dir, FlowId, Reader, Sender};
+use crate::shared::{Counters, DropReason, Hop, PeerFlow, Point, Shared};
 use crate::wire::{EtherType, Ipv4Header, Ipv6Header, MacAddr, UdpHeader, ethernet, ipv4, protocol, udp};
 use std::net::IpAddr;
 
@@ -50,10 +50,17 @@ impl<A: PacketPool> Output<A> {
 }
 
 impl<A: PacketPool> Hands<'_, A> {
-    /// Sends one UDP payload of interface `tunnel` from our end of `endpoint` to the other. What cannot go is counted and dropped.
-    pub fn send_udp(&self, tunnel: u8, endpoint: &Endpoint, tos: u8, payload: &[u8]) {
+    /// Sends one UDP payload of interface `tunnel`, to this peer if it is known, from our end of `endpoint` to the other. What cannot go is
+    /// counted and dropped.
+    pub fn send_udp(&self, (tunnel, peer): (u8, Option<FlowId>), endpoint: &Endpoint, tos: u8, payload: &[u8]) {
         let Some(mut packet) = self.shared.pool.alloc() else { return };
-        match self.datagram(&mut packet, (tunnel, endpoint), tos, payload) {
+        let hop = self.datagram(&mut packet, (tunnel, endpoint), tos, payload);
+        if let (Some(Hop::Wire { port, .. } | Hop::Ask { port }), Some(peer)) = (hop, peer)
+            && self.counters.tap.wants(Point::Sealed)
+        {
+            self.counters.tap.copy(Point::Sealed, port, Some(peer.0), &packet);
+        }
+        match hop {
             Some(Hop::Wire { port, .. }) => self.transmit(port, packet),
             Some(Hop::Ask { port }) => self.ask(port, Kind::AskOuter, packet),
             _ => self.lost(DropReason::NoOuterRoute, packet),

@@ -36,6 +36,8 @@ pub(super) struct Triage<P> {
     /// Nothing is known of them but that they know our public key.
     unverified: VecDeque<P>,
     served: u8,
+    /// Messages with a good cookie, so far.
+    returned: u64,
 }
 
 /// What is to be done with a message at once.
@@ -60,12 +62,18 @@ impl<P: Packet> Triage<P> {
             verified: VecDeque::with_capacity(WAITING),
             unverified: VecDeque::with_capacity(WAITING),
             served: 0,
+            returned: 0,
         }
     }
 
     /// Begins a turn: `inbox` messages were not looked at yet.
     pub(super) fn observe(&mut self, inbox: usize, now_ms: u64) {
         self.under_load = self.load.observe(inbox + self.unverified.len(), now_ms);
+    }
+
+    /// Whether it is under load, and how many messages came with a good cookie so far.
+    pub(super) fn told(&self) -> (bool, u64) {
+        (self.under_load, self.returned)
     }
 
     /// What was let in before there was load is sorted again under load, before all that came later.
@@ -85,6 +93,7 @@ impl<P: Packet> Triage<P> {
     ) -> Sorted<P> {
         let source = Source { address: packet.meta().source, port: packet.meta().source_port };
         let has_cookie = self.checker.check_mac2(packet.data(), source, now_ms, random);
+        self.returned += u64::from(has_cookie);
         if self.under_load && !has_cookie {
             return self.ask(packet, source, identity, now_ms, random);
         }

@@ -3,6 +3,7 @@
 use super::eal_log;
 use super::memory_wire::WireRings;
 use super::mempool::RawPool;
+use super::runtime_folder::RuntimeFolder;
 use super::{EalOptions, Errno};
 use crate::queue::sync::{AtomicBool, Ordering};
 use core::ffi::c_int;
@@ -68,6 +69,8 @@ struct EalInner {
     /// The EAL's own thread, whose mempool caches only it may touch.
     main: ThreadId,
     state: Mutex<EalState>,
+    /// It goes after DPDK.
+    _folder: Option<RuntimeFolder>,
 }
 
 /// What is open. Read and written by control threads only.
@@ -89,7 +92,7 @@ impl Eal {
     /// # Errors
     /// [`EalError`]; after [`EalError::Init`] DPDK cannot be tried again in this process.
     pub fn init(options: &EalOptions) -> Result<Self, EalError> {
-        let args = options.args()?;
+        let mut args = options.args()?;
         let mask = sched_getaffinity(None).map_err(EalError::CpuMask)?;
         let core = options.core();
         if core >= CpuSet::MAX_CPU || !mask.is_set(core) {
@@ -100,7 +103,11 @@ impl Eal {
         let mut narrow = CpuSet::new();
         narrow.set(core);
         sched_setaffinity(None, &narrow).map_err(EalError::CpuMask)?;
-        let eal = Self::start(args);
+        let folder = telemetry_folder(options);
+        if folder.is_none() && options.telemetry_prefix().is_some() {
+            args.push("--no-telemetry".to_owned());
+        }
+        let eal = Self::start(args, folder);
         // rte_eal_init leaves its caller on one core, and threads started later would inherit that.
         if let Err(error) = sched_setaffinity(None, &mask) {
             tracing::warn!("the CPU mask of the main thread could not be restored: {error}");
@@ -114,10 +121,10 @@ impl Eal {
     /// # Errors
     /// [`EalError`], as [`Eal::init`].
     pub fn init_with(args: impl IntoIterator<Item = String>) -> Result<Self, EalError> {
-        Self::start(core::iter::once("culvert".to_owned()).chain(args).collect())
+        Self::start(core::iter::once("culvert".to_owned()).chain(args).collect(), None)
     }
 
-    fn start(args: Vec<String>) -> Result<Self, EalError> {
+    fn start(args: Vec<String>, folder: Option<RuntimeFolder>) -> Result<Self, EalError> {
         static STARTED: AtomicBool = AtomicBool::new(false);
 
         let argv = args.iter().map(|arg| CString::new(arg.as_str()).map_err(|_| EalError::Argument(arg.clone())));
@@ -133,7 +140,7 @@ impl Eal {
             return Err(EalError::Init { errno, args, log: eal_log::since(mark) });
         }
         let main = thread::current().id();
-        Ok(Self(Arc::new(EalInner { args, _argv: argv, main, state: Mutex::default() })))
+        Ok(Self(Arc::new(EalInner { args, _argv: argv, main, state: Mutex::default(), _folder: folder })))
     }
 
     /// The arguments that it was started with.
@@ -209,6 +216,13 @@ impl fmt::Debug for Eal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Eal").field("args", &self.0.args).finish_non_exhaustive()
     }
+}
+
+/// The folder for the telemetry socket, if one is wanted and can be: all else works without.
+fn telemetry_folder(options: &EalOptions) -> Option<RuntimeFolder> {
+    let made = RuntimeFolder::make(options.telemetry_prefix()?);
+    let mend = "to have it, give DPDK a folder that it may write to: RuntimeDirectory= of the unit, or XDG_RUNTIME_DIR";
+    made.inspect_err(|error| tracing::warn!("DPDK's telemetry is off, all else works: {error}; {mend}")).ok()
 }
 
 fn rte_eal_init(argv: &[CString]) -> Result<(), Errno> {

@@ -78,6 +78,11 @@ impl EalOptions {
         self
     }
 
+    /// The prefix of the folder for the telemetry socket; `None`: there is to be no socket, or none of a known name.
+    pub(super) fn telemetry_prefix(&self) -> Option<&str> {
+        self.file_prefix.as_deref().filter(|_| self.telemetry)
+    }
+
     /// Whether DPDK's telemetry socket is opened.
     #[must_use]
     pub fn telemetry(mut self, telemetry: bool) -> Self {

@@ -27,6 +27,7 @@ mod port;
 mod port_info;
 mod port_setup;
 mod port_stats;
+mod runtime_folder;
 mod rx_queue;
 mod telemetry;
 mod tsc;

@@ -161,7 +161,8 @@ impl Gateway {
             Starter { config, plan: &plan, eal: &eal, tables: &tables, stop: &stop, report: &report, backend };
         let queues = layout.rows(&plan, config);
         let ports = Arc::new(ports);
-        let reloader = Arc::new(Reloader::new(tables.interfaces.clone(), config.clone(), stamps));
+        let reloader =
+            Arc::new(Reloader::new(tables.interfaces.clone(), Arc::clone(&tables.context), config.clone(), stamps));
         let desk = Desk {
             reloader: Arc::clone(&reloader),
             report: Arc::clone(&report),

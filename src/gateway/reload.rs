@@ -5,6 +5,8 @@ use super::Reading;
 use crate::config::keys::to_base64;
 use crate::config::peers_file::Stamp;
 use crate::config::{self, Config, SettingChange, Warning};
+use crate::control::context::Context;
+use crate::control::events::What;
 use crate::control::interface::{Becomes, ChangeError, Difference, Interface, PeerDifference};
 use crate::dpdk::Pool;
 use crate::queue::sync::Arc;
@@ -22,6 +24,7 @@ const LOGGED: usize = 50;
 #[derive(Debug)]
 pub(super) struct Reloader {
     interfaces: Vec<Arc<Interface<Pool>>>,
+    context: Arc<Context<Pool>>,
     running: Mutex<Running>,
 }
 
@@ -54,8 +57,13 @@ struct Planned {
 
 impl Reloader {
     /// Of a gateway that starts; a stamp an interface.
-    pub(super) fn new(interfaces: Vec<Arc<Interface<Pool>>>, config: Config, stamps: Vec<Option<Stamp>>) -> Self {
-        Self { interfaces, running: Mutex::new(Running { config, stamps }) }
+    pub(super) fn new(
+        interfaces: Vec<Arc<Interface<Pool>>>,
+        context: Arc<Context<Pool>>,
+        config: Config,
+        stamps: Vec<Option<Stamp>>,
+    ) -> Self {
+        Self { interfaces, context, running: Mutex::new(Running { config, stamps }) }
     }
 
     /// What a reload would change; by another file, what a gateway of that file would have.
@@ -75,12 +83,17 @@ impl Reloader {
         self.reload_alone(self.alone()?, keep)
     }
 
-    /// The same once nobody else is at it; no peer is kept.
+    /// The same for a signal, once nobody else is at it; no peer is kept. What it did is an event; why it did nothing is for the log, and so too.
     ///
     /// # Errors
     /// What is wrong with the files.
     pub(super) fn reload_in_turn(&self) -> Result<Value, String> {
-        self.reload_alone(self.running.lock().unwrap_or_else(PoisonError::into_inner), false)
+        let answer = self.reload_alone(self.running.lock().unwrap_or_else(PoisonError::into_inner), false)?;
+        let peers = |what: &str| answer["difference"][what].as_u64().unwrap_or(0);
+        let [added, changed, removed] = ["added", "changed", "removed"].map(peers);
+        let text = format!("reload: peers: {added} added, {changed} changed, {removed} removed");
+        self.context.events.push(self.context.environment.wall_clock(), What::Reload { text });
+        Ok(answer)
     }
 
     fn reload_alone(&self, mut running: MutexGuard<'_, Running>, keep: bool) -> Result<Value, String> {

@@ -110,6 +110,20 @@ impl Report {
         lock(&self.control).iter().map(|c| c.curve_operations.get()).sum()
     }
 
+    /// A row a handshake thread: its load, and what became of cookies.
+    pub(super) fn cookies(&self) -> Value {
+        let control = lock(&self.control);
+        let threads = control.iter().filter(|c| c.name.starts_with("handshake-"));
+        let row = |c: &SharedCounters| {
+            json!({
+                "thread": c.name, "under_load": c.under_load.get() > 0, "told": c.dropped(DropReason::CookieSent),
+                "returned": c.cookies_returned.get(), "dropped": c.dropped(DropReason::UnderLoad),
+                "rate_limited": c.dropped(DropReason::RateLimited),
+            })
+        };
+        threads.map(row).collect()
+    }
+
     /// The packet pool itself.
     pub(super) fn pool_handle(&self) -> &Pool {
         &self.pool

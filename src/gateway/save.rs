@@ -99,7 +99,14 @@ impl Errand {
         })?;
         if !self.own {
             // Nothing but peers is ever overwritten.
-            peers_file::parse(&text, "").map_err(|_| format!("{path} is no peers file: say another one"))?;
+            let parsed =
+                peers_file::parse(&text, "").map_err(|_| format!("{path} is no peers file: say another one"))?;
+            // What somebody has only written remarks into, or an interface's settings, may be anything.
+            if parsed.changes.peers.is_empty() && !text.trim().is_empty() {
+                return Err(format!(
+                    "{path} holds no peers, and may be something else: say another file, or remove it"
+                ));
+            }
         }
         Ok(text)
     }

@@ -30,6 +30,30 @@ pub(super) struct Row {
     /// The thread, by its place among the counters.
     pub(super) thread: usize,
     pub(super) step: Step,
+    /// How the peer of the step was called, if it has one that was there.
+    pub(super) peer: Option<String>,
+}
+
+/// How the peer of a flow is called now; `None`: there is none. It must keep nothing alive.
+#[derive(Default)]
+pub(super) struct Names(Option<Box<dyn Fn(u32) -> Option<String> + Send>>);
+
+impl Names {
+    pub(super) fn by(name: impl Fn(u32) -> Option<String> + Send + 'static) -> Self {
+        Self(Some(Box::new(name)))
+    }
+
+    /// Of the peer that a step is about.
+    fn of(&self, step: Step) -> Option<String> {
+        let (Step::ToOpen { peer } | Step::ToSeal { peer }) = step else { return None };
+        self.0.as_ref()?(peer)
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Names")
+    }
 }
 
 /// What is known of the traced packets.
@@ -42,11 +66,12 @@ pub(super) struct Run {
     peer: Option<OnePeer>,
     /// It ended because he is gone.
     gone: bool,
+    names: Names,
     counters: Vec<SharedCounters>,
     /// What was lost before.
     before: u64,
     /// Noted so late that others of that time may still come.
-    held: Vec<(usize, Traced)>,
+    held: Vec<(usize, Traced, Option<String>)>,
     /// When each came, and its way.
     ways: Vec<(u64, Vec<Row>)>,
     /// The ways of packets that are under way.
@@ -64,6 +89,7 @@ impl Trace {
         &self,
         packets: u32,
         peer: Option<OnePeer>,
+        names: Names,
         counters: Vec<SharedCounters>,
         hz: u64,
     ) -> Result<(), String> {
@@ -72,7 +98,7 @@ impl Trace {
         let number = run.number.wrapping_add(1).max(1);
         let (before, flow) = (lost(&counters), peer.as_ref().map(OnePeer::flow));
         counters.iter().for_each(|counters| counters.tap.trace(number, packets, flow));
-        *run = Run { number, on: true, wanted: packets, peer, counters, before, ..Run::default() };
+        *run = Run { number, on: true, wanted: packets, peer, names, counters, before, ..Run::default() };
         drop(run);
         let shared = Arc::clone(&self.run);
         let gather = move || {
@@ -166,7 +192,8 @@ impl Run {
         let known = self.held.len();
         for (thread, counters) in self.counters.iter().enumerate() {
             let steps = std::iter::from_fn(|| counters.tap.tracer.next()).filter(|traced| traced.run == self.number);
-            self.held.extend(steps.map(|traced| (thread, traced)));
+            // Named at once: later the flow may be another's.
+            self.held.extend(steps.map(|traced| (thread, traced, self.names.of(traced.step))));
         }
         // Looked at after the notes were taken: those of before he went are his, later ones may be another's.
         if self.peer.as_ref().is_some_and(OnePeer::is_gone) {
@@ -186,14 +213,14 @@ impl Run {
     }
 
     fn take_until(&mut self, until: u64) {
-        self.held.sort_by_key(|(_, traced)| traced.ticks);
-        let ready = self.held.partition_point(|(_, traced)| traced.ticks < until);
-        for (thread, traced) in self.held.drain(..ready).collect::<Vec<_>>() {
-            self.take(thread, traced);
+        self.held.sort_by_key(|(_, traced, _)| traced.ticks);
+        let ready = self.held.partition_point(|(_, traced, _)| traced.ticks < until);
+        for (thread, traced, peer) in self.held.drain(..ready).collect::<Vec<_>>() {
+            self.take(thread, traced, peer);
         }
     }
 
-    fn take(&mut self, thread: usize, Traced { packet, ticks, step, .. }: Traced) {
+    fn take(&mut self, thread: usize, Traced { packet, ticks, step, .. }: Traced, peer: Option<String>) {
         if let Step::Rx { .. } = step {
             // Each core marks as many as are wanted: the first of all count.
             if self.ways.len() >= self.wanted as usize {
@@ -204,7 +231,7 @@ impl Run {
             self.ways.push((ticks, Vec::new()));
         }
         let Some((came, rows)) = self.open.get(&packet).and_then(|at| self.ways.get_mut(*at)) else { return };
-        rows.push(Row { cycles: ticks.saturating_sub(*came), thread, step });
+        rows.push(Row { cycles: ticks.saturating_sub(*came), thread, step, peer });
         if step.is_last() {
             self.open.remove(&packet);
         }
@@ -222,7 +249,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::DropReason;
+    use crate::frame::heap::HeapPool;
+    use crate::frame::{Packet, PacketPool};
+    use crate::shared::{Counters, DropReason};
 
     /// Notes of two cores, in the order in which they are gathered; an mbuf comes twice, and one packet more than is wanted.
     #[test]
@@ -242,12 +271,12 @@ mod tests {
             (1, 3, 350, drop),
             (1, 9, 350, drop),
         ] {
-            run.held.push((thread, Traced { run: 1, packet, ticks, step }));
+            run.held.push((thread, Traced { run: 1, packet, ticks, step }, None));
         }
         run.take_until(140);
         assert_eq!((run.ways.len(), run.complete()), (2, 1));
         run.take_until(1000);
-        let row = |cycles, thread, step| Row { cycles, thread, step };
+        let row = |cycles, thread, step| Row { cycles, thread, step, peer: None };
         let ways: Vec<&[Row]> = run.ways().collect();
         let first = [
             row(0, 0, came(0)),
@@ -257,5 +286,35 @@ mod tests {
         ];
         assert_eq!(ways, [&first[..], &[row(0, 0, came(1)), row(11, 0, drop)], &[row(0, 0, came(0))]]);
         assert_eq!((run.complete(), run.held.len()), (2, 0));
+    }
+
+    /// A flow's number is given on once its peer is gone: who looks later is told of the one whose packet it was.
+    #[test]
+    fn peers_are_named_as_they_were_called_when_the_packet_came() {
+        let counters = Counters::new("core-1");
+        let called = Arc::new(Mutex::new(Some("laptop".to_owned())));
+        let now = Arc::clone(&called);
+        let names = Names::by(move |flow| lock(&now).clone().filter(|_| flow == 4));
+        let mut run =
+            Run { number: 1, on: true, wanted: 9, names, counters: vec![Arc::clone(&counters)], ..Run::default() };
+        counters.tap.trace(1, 9, None);
+        let pool = HeapPool::new(3);
+        let mut packets = Vec::new();
+        let mut comes = |peer| {
+            let mut packet = pool.alloc().unwrap();
+            counters.tap.tracer.burst_came();
+            counters.tap.tracer.mark(&mut packet, Step::Rx { port: 0, place: 0, burst: 1 }, Some(peer));
+            counters.tap.tracer.step(packet.meta(), Step::ToOpen { peer });
+            packets.push(packet);
+        };
+        comes(4);
+        run.gather(1000);
+        *lock(&called) = Some("somebody else".to_owned());
+        comes(4);
+        comes(5);
+        run.gather(1000);
+        run.take_until(u64::MAX);
+        let named: Vec<_> = run.ways().map(|way| way[1].peer.as_deref()).collect();
+        assert_eq!(named, [Some("laptop"), Some("somebody else"), None]);
     }
 }

@@ -8,5 +8,5 @@ mod slots;
 mod tests;
 
 pub use keypair::Keypair;
-pub use replay::{ReplayWindow, WORDS as REPLAY_WORDS};
+pub use replay::{Refused, ReplayWindow, WORDS as REPLAY_WORDS};
 pub use slots::{Dropped, KeySlots};

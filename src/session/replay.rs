@@ -14,7 +14,7 @@ pub const WORDS: usize = 128;
 
 const _: () = assert!(WORDS.is_power_of_two() && WORDS as u64 * u64::BITS as u64 == REPLAY_WINDOW_BITS);
 
-/// The window of one receiving key: 1,032 bytes.
+/// The window of one receiving key: 1,048 bytes.
 ///
 /// All its orderings are Relaxed: `accept` is called by the holder of the peer's turn alone, and the turn's passing on
 /// (Release by one holder, Acquire by the next) makes one holder's writes visible to the next. The words are atomic only
@@ -26,12 +26,26 @@ pub struct ReplayWindow {
     next: AtomicU64,
     /// The bit of counter c is bit (c + 1) of the ring. turn's holder: rw
     ring: [AtomicU64; WORDS],
+    /// How many it has refused. turn's holder: rw, others: r
+    refused: AtomicU64,
+    /// The last one that it has refused. turn's holder: w, others: r
+    last_refused: AtomicU64,
+}
+
+/// What a window has refused, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many messages.
+    pub messages: u64,
+    /// The counter of the last of them.
+    pub last: u64,
 }
 
 impl ReplayWindow {
     /// Nothing was received.
     pub fn new() -> Self {
-        Self { next: AtomicU64::new(0), ring: [const { AtomicU64::new(0) }; WORDS] }
+        let zero = || AtomicU64::new(0);
+        Self { next: zero(), ring: [const { AtomicU64::new(0) }; WORDS], refused: zero(), last_refused: zero() }
     }
 
     /// Whether a message with this counter is new, and marks it as received. Only for authenticated messages, in their
@@ -39,6 +53,27 @@ impl ReplayWindow {
     /// one from [`REJECT_AFTER_MESSAGES`] on.
     #[inline]
     pub fn accept(&self, counter: u64) -> bool {
+        let is_new = self.is_new(counter);
+        if !is_new {
+            self.refuse(counter);
+        }
+        is_new
+    }
+
+    #[cold]
+    fn refuse(&self, counter: u64) {
+        self.refused.store(self.refused.load(Relaxed).wrapping_add(1), Relaxed);
+        self.last_refused.store(counter, Relaxed);
+    }
+
+    /// What it has refused, if anything. Any thread; a snapshot.
+    pub fn refused(&self) -> Option<Refused> {
+        let messages = self.refused.load(Relaxed);
+        (messages > 0).then(|| Refused { messages, last: self.last_refused.load(Relaxed) })
+    }
+
+    #[inline]
+    fn is_new(&self, counter: u64) -> bool {
         if counter >= REJECT_AFTER_MESSAGES {
             return false;
         }
@@ -80,7 +115,7 @@ impl ReplayWindow {
 
     /// The window that [`Self::words`] is of. `None` if there is none: a counter beyond all that are accepted, or the greatest not marked.
     pub fn of_words(next: u64, words: &[u64; WORDS]) -> Option<Self> {
-        let window = Self { next: AtomicU64::new(next), ring: words.map(AtomicU64::new) };
+        let window = Self { next: AtomicU64::new(next), ring: words.map(AtomicU64::new), ..Self::new() };
         let marked = window.word(next / u64::BITS as u64).load(Relaxed) & (1 << (next % u64::BITS as u64)) != 0;
         (next == 0 || next <= REJECT_AFTER_MESSAGES && marked).then_some(window)
     }

@@ -35,6 +35,10 @@ pub struct Counters {
     pub control_returned: Tally,
     /// Diffie-Hellman calculations of a handshake thread: what a flood is after.
     pub curve_operations: Tally,
+    /// Messages that came with a good cookie of ours.
+    pub cookies_returned: Tally,
+    /// 1 while a handshake thread is under load.
+    pub under_load: Tally,
     /// Handshake initiations that a handshake thread sent.
     pub initiations: Tally,
     /// Sessions that came of these.
@@ -72,6 +76,8 @@ impl Counters {
             control_received: Tally::default(),
             control_returned: Tally::default(),
             curve_operations: Tally::default(),
+            cookies_returned: Tally::default(),
+            under_load: Tally::default(),
             initiations: Tally::default(),
             sessions_initiated: Tally::default(),
             sessions_answered: Tally::default(),

@@ -25,11 +25,17 @@ pub(super) fn form<P: Packet>(reason: DropReason, packet: &mut P) -> Form {
     let data = packet.data();
     if is_ip(data) {
         Form::Inner
-    } else if is_frame(data) || Message::parse(data).is_ok() && uncut(packet) {
+    } else if is_frame(data) || is_whole_message(packet) {
         Form::Frame
     } else {
         Form::Other
     }
+}
+
+/// Whether it is a WireGuard message; one that was cut out of its frame gets its headers back.
+#[cold]
+pub(super) fn is_whole_message<P: Packet>(packet: &mut P) -> bool {
+    Message::parse(packet.data()).is_ok() && uncut(packet)
 }
 
 /// Whether only whole frames are dropped for it.

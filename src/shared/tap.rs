@@ -4,7 +4,7 @@
 //! what finds no room there is counted as lost, and nobody waits.
 
 use super::DropReason;
-use super::shown::{Form, form};
+use super::shown::{Form, form, is_whole_message};
 use super::trace::{Step, Tracer};
 use crate::frame::{Frame, Packet};
 use crate::peer::Tally;
@@ -244,6 +244,15 @@ impl Tap {
     #[cold]
     pub fn copy<P: Frame>(&self, point: Point, place: u16, peer: Option<u32>, packet: &P) {
         self.copy_with(point, 0, place, peer, packet);
+    }
+
+    /// Shows a message that came, to who watches this peer alone: the core that received its frame could not tell whose it is. It gets its
+    /// headers back for that.
+    #[inline]
+    pub fn message<P: Packet>(&self, peer: u32, packet: &mut P) {
+        if self.wants(Point::Received) && self.only_peer() == Some(peer) && is_whole_message(packet) {
+            self.copy(Point::Received, packet.meta().port, Some(peer), packet);
+        }
     }
 
     /// Shows a packet that is dropped.

@@ -5,6 +5,8 @@ use crate::crowd::{Crowd, frame, with_mac2};
 use crate::harness::{Gateway, HOST, peer};
 use crate::packets::{tag, tagged};
 use culvert::control::change::PeerChange;
+use culvert::peer::Tally;
+use culvert::shared::Counters;
 use std::net::SocketAddr;
 
 /// Initiations from spoofed sources until the handshake thread is under load; what went out to them is taken off the wire.
@@ -107,10 +109,13 @@ fn a_cookie_is_its_owners_alone(mut client: Client, elsewhere: [&str; 2]) {
     let message = client.initiation();
     let response = answer(&mut gw, &client, &message);
     assert!(is_response(&response) && client.take_response(&response));
+    let told = |of: fn(&Counters) -> &Tally| gw.control.iter().map(|counters| of(counters).get()).sum::<u64>();
+    assert_eq!((told(|c| &c.cookies_returned), told(|c| &c.under_load)), (1, 1), "that of another place is none");
 
     // A new secret; the cookie is of the old one.
     gw.leap_ms(120_000);
     gw.frames();
+    assert_eq!(gw.control.iter().map(|counters| counters.under_load.get()).sum::<u64>(), 0);
     press(&mut gw);
     let message = client.initiation();
     let reply = asked(&mut gw, &client, &message);

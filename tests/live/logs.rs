@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The key of RFC 7748's Alice.
 const KEY: &str = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=";
 
@@ -31,14 +31,14 @@ pub(crate) fn configuration(folder: &Path, log: &str) {
 }
 
 /// culvertd behind these lines of sh, with everything logged.
-fn start(folder: &Path, before: &str) -> Process {
+pub(crate) fn start(folder: &Path, before: &str) -> Process {
     let (culvertd, at) = (programs().culvertd, folder.display().to_string());
     let script =
         format!("{before}\nCULVERT_LOG=trace exec {} --user root --config {at}/culvert.toml", culvertd.display());
     Process::start("culvertd", &["unshare", "-m", "sh", "-ec", &script], &folder.join("log")).unwrap()
 }
 
-fn ends(process: Process) {
+pub(crate) fn ends(process: Process) {
     assert_eq!(process.stop(PATIENCE).unwrap(), 0);
 }
 

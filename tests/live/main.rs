@@ -38,5 +38,6 @@ mod reload;
 mod restart;
 mod roam;
 mod service;
+mod telemetry;
 mod tools;
 mod vlan;

@@ -68,8 +68,11 @@ fn paths(value: &Value, at: &str, all: &mut BTreeSet<String>) {
 #[test]
 fn answers_have_the_keys_that_the_reference_names() {
     culvert::gateway::logs::init(culvert::config::LogFormat::Text);
-    let (rig, client) = rig(10);
+    let (mut rig, mut client) = rig(10);
     let key = to_base64(&client.key());
+    // One that comes twice.
+    let twice = client.data(&tagged(&client.inner(), HOST, 11, 96));
+    rig.blast(vec![Source::outer(0, [twice.clone(), twice])], |_, _, _| ());
     let reference = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/COMMANDS.md")).unwrap();
     let mut asked = 0;
     for chapter in reference.split("\n### `").skip(1) {
@@ -276,5 +279,38 @@ fn output_is_filtered_and_watched() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    rig.finish();
+}
+
+#[test]
+fn replayed_messages_are_told_by_peer() {
+    let (mut rig, mut client) = rig(1);
+    let none = json(&rig, "show replay");
+    assert_eq!((&none["replay"], &none["count"]["dropped"]), (&serde_json::json!([]), &0.into()));
+    assert!(text(&rig, "show replay").contains("No session that lives has refused anything."));
+    let inner = client.inner();
+    let sent: Vec<_> = (0..40).map(|n| client.data(&tagged(&inner, HOST, n, 96))).collect();
+    let again = sent.iter().skip(10).take(3).cloned().collect::<Vec<_>>();
+    rig.blast(vec![Source::outer(0, sent)], |_, _, _| ());
+    rig.blast(vec![Source::outer(0, again)], |_, _, _| ());
+    let told = json(&rig, "show replay");
+    let row = &told["replay"][0];
+    assert_eq!((&row["name"], &row["refused"], &row["window"]), (&"laptop".into(), &3.into(), &8128.into()), "{told}");
+    // The 13th of 40 was the last.
+    assert_eq!((&row["behind"], &row["session"]), (&27.into(), &"current".into()), "{told}");
+    let count = serde_json::json!({ "dropped": 3, "sessions": 1, "shown": 1 });
+    assert_eq!(told["count"], count);
+    assert_eq!(json(&rig, "show replay limit 0")["replay"], serde_json::json!([]));
+    rig.finish();
+}
+
+#[test]
+fn cookies_are_told_by_thread() {
+    let (rig, _) = rig(1);
+    let told = json(&rig, "show cookies");
+    let expected = serde_json::json!({
+        "thread": "handshake-0", "under_load": false, "told": 0, "returned": 0, "dropped": 0, "rate_limited": 0,
+    });
+    assert_eq!(told["cookies"], serde_json::json!([expected]));
     rig.finish();
 }

@@ -2,6 +2,7 @@
 
 use crate::answers::{json, refusal, text};
 use crate::client::Client;
+use crate::far::Seen;
 use crate::packets::{tag, tagged};
 use crate::rig::{HOST, Options, Rig, Source, add, lan_frame, uapi};
 use culvert::config::keys::to_base64;
@@ -176,6 +177,36 @@ fn a_peers_packets_are_told_from_all_others() {
         }
         assert!(packets.iter().all(|p| p.data.len() == 60 && p.len >= 96), "the first bytes of each");
         assert!(of(&packets, "wg0", IN).iter().zip(&inward).all(|(p, sent)| p.data == sent[..60]));
+    }
+    rig.finish();
+}
+
+/// Whose they are is known only once they are worked on; the frames are whole all the same.
+#[test]
+fn a_peers_handshakes_are_among_its_packets() {
+    let (mut one, mut two) = (Client::new(1), Client::new(2));
+    let mut rig = rig(&[&one, &two]);
+    let key = to_base64(&two.key());
+    let (both, inner) = (file(&rig, "both.pcapng"), file(&rig, "inner.pcapng"));
+    for (path, words, frames) in [(&both, "", 1), (&inner, "inner ", 0)] {
+        text(&rig, &format!("capture start {} {words}peer {key}", path.display()));
+        rig.connect(&mut one, 0);
+        let asked = two.initiation();
+        let frame = two.frame(&asked);
+        let mut answer = Vec::new();
+        rig.blast(vec![Source::outer(0, [frame.clone()])], |outer, _, seen| {
+            if let (true, Seen::Frame(frame)) = (outer, seen) {
+                answer.push(frame.to_vec());
+            }
+        });
+        // A copy of it is refused, and is shown too: who looks wants to know.
+        rig.blast(vec![Source::outer(0, [frame.clone()])], |_, _, _| ());
+        text(&rig, "capture stop");
+        let packets = read(path);
+        let (came, went) = (of(&packets, "wan", IN), of(&packets, "wan", OUT));
+        assert_eq!((came.len(), went.len(), packets.len()), (2 * frames, frames, 3 * frames), "{words}");
+        assert!(came.iter().all(|packet| packet.data == frame));
+        assert!(went.iter().all(|packet| answer.contains(&packet.data)), "the response, as it left");
     }
     rig.finish();
 }

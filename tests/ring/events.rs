@@ -75,6 +75,27 @@ fn what_happens_is_told_as_it_happens() {
         assert_eq!((&link["who"], &link["text"]), (&"lan".into(), &now.into()));
     }
 
+    // By a signal, with nothing to change and with a peer less.
+    let conf = rig.folder.path().join("wg0.conf");
+    rig.gateway.as_ref().unwrap().reload();
+    assert_eq!(next(&events, "reload")["text"], "reload: peers: 0 added, 0 changed, 0 removed");
+    let without = format!("[Peer]\nPublicKey = {}\nAllowedIPs = 10.99.0.0/16\n", to_base64(&[7; 32]));
+    std::fs::write(&conf, format!("{}{without}", std::fs::read_to_string(&conf).unwrap())).unwrap();
+    rig.gateway.as_ref().unwrap().reload();
+    let told = next(&events, "reload");
+    assert_eq!(
+        (&told["who"], &told["text"]),
+        (&"SIGHUP".into(), &"reload: peers: 1 added, 0 changed, 0 removed".into())
+    );
+    std::fs::write(&conf, "nonsense").unwrap();
+    rig.gateway.as_ref().unwrap().reload();
+    let refused = next(&events, "warning");
+    assert!(refused["text"].as_str().unwrap().starts_with("reload: nothing has changed: "), "{refused}");
+    for (word, now) in [("link-down", "down"), ("link-up", "up")] {
+        text(&rig, &format!("set {word} port lan"));
+        assert_eq!(next(&events, "link")["text"], now);
+    }
+
     let latest = json(&rig, "show events limit 1");
     assert_eq!(
         (&latest["events"][0]["text"], &latest["events"][0]["number"]),

@@ -68,11 +68,14 @@ fn peers_are_saved_and_a_file_of_others_is_not_overwritten() {
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), whole);
     std::fs::write(folder.join("other.conf"), "key = 1\n").unwrap();
     std::fs::write(folder.join("latin.conf"), b"# \xff\n").unwrap();
+    std::fs::write(folder.join("notes.conf"), "# to do: everything\n").unwrap();
+    std::fs::write(folder.join("empty.conf"), "").unwrap();
     assert!(std::process::Command::new("mkfifo").arg(folder.join("fifo.conf")).status().unwrap().success());
     for (line, said) in [
         (format!("peers save {}", copy.display()), "is there already"),
         (format!("peers save {}/other.conf --force", folder.display()), "is no peers file"),
         (format!("peers save {}/latin.conf --force", folder.display()), "is no peers file"),
+        (format!("peers save {}/notes.conf --force", folder.display()), "holds no peers"),
         (format!("peers save {}/culvert.toml --force", folder.display()), "a name like"),
         (format!("peers save {}/wg0.key --force", folder.display()), "a name like"),
         (format!("peers save {}/ld.so.preload", folder.display()), "a name like"),
@@ -86,6 +89,8 @@ fn peers_are_saved_and_a_file_of_others_is_not_overwritten() {
         assert!(refused.contains(said), "{line}: {refused}");
     }
     text(&rig, &format!("peers save {} --force", copy.display()));
+    text(&rig, &format!("peers save {}/empty.conf --force", folder.display()));
+    assert_eq!(std::fs::read_to_string(folder.join("notes.conf")).unwrap(), "# to do: everything\n");
     let left = std::fs::read_dir(&folder)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tmp"));

@@ -178,7 +178,7 @@ pub(super) const COMMANDS: &[Command] = &[
         section: Section::Health,
         help: "the latest that happened: peers that came, moved or went, links, orders, warnings",
         more: "20 of them unless `limit` says more; the gateway keeps 1024. `event` is connected, roamed, silent, link, handshakes (those \
-               that came to nothing, by reason, every 10 s at most), order (what somebody changed by the control socket) or warning.",
+               that came to nothing, by reason, every 10 s at most), order (what somebody changed by the control socket), reload (by SIGHUP) or warning.",
         action: Action::Ask(
             |given| Request::ShowEvents { after: None, limit: given.after("limit").and_then(|n| n.parse().ok()) },
             Answer::Parts(
@@ -209,6 +209,68 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "q ends it; b, r and s sort the peers by what goes both ways, what is received of them, and what is sent to them. \
                `--watch=SECONDS` looks more or less often. With very many peers it asks the gateway less often by itself.",
         action: Action::Follow(|settings, _| top::top(settings)),
+    },
+    Command {
+        usage: "show cookies",
+        section: Section::Health,
+        help: "handshake threads under load, and the cookies that they told",
+        more: "A thread is under load while 512 messages of unproven sources wait, and for a second after; it serves all interfaces. Then who \
+               has no cookie is told one, and who comes back with it is served.",
+        action: Action::Ask(
+            |_| Request::ShowCookies,
+            Answer::Parts(
+                &[rows(
+                    "cookies",
+                    &[
+                        column("thread", "thread", Unit::Text),
+                        column("under_load", "under load", Unit::Flag),
+                        column("told", "cookies told", Unit::Count),
+                        column("returned", "came back good", Unit::Count),
+                        column("dropped", "dropped under load", Unit::Count),
+                        column("rate_limited", "too fast with a cookie", Unit::Count),
+                    ],
+                )],
+                &[],
+            ),
+        ),
+    },
+    Command {
+        usage: "show replay [limit N]",
+        section: Section::Health,
+        help: "peers whose messages came twice or too late, by how many",
+        more: "Of the sessions that live: how far behind the greatest counter the last of them was, and how far it may be (the window). \
+               Some are usual where a network reorders or doubles. 20 peers unless `limit` says more.",
+        action: Action::Ask(
+            |given| Request::ShowReplay { limit: given.after("limit").and_then(|n| n.parse().ok()) },
+            Answer::Parts(
+                &[
+                    rows(
+                        "replay",
+                        &[
+                            column("interface", "interface", Unit::Text),
+                            column("name", "name", Unit::Text),
+                            column("public_key", "public key", Unit::Text),
+                            column("session", "session", Unit::Text),
+                            column("refused", "refused", Unit::Count),
+                            column("greatest", "greatest counter", Unit::Count),
+                            column("last", "last refused", Unit::Count),
+                            column("behind", "behind", Unit::Count),
+                            column("window", "window", Unit::Count),
+                        ],
+                    )
+                    .or("No session that lives has refused anything."),
+                    one(
+                        "count",
+                        &[
+                            column("dropped", "dropped as replay since the start", Unit::Count),
+                            column("sessions", "sessions with some", Unit::Count),
+                            column("shown", "shown", Unit::Count),
+                        ],
+                    ),
+                ],
+                &[],
+            ),
+        ),
     },
     Command {
         usage: "show report",

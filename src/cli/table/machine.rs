@@ -20,7 +20,8 @@ fn told(error: &impl Display) -> Failure {
 
 fn doctor(given: &Given, settings: &Settings, mut out: &mut dyn Write) -> Result<(), Failure> {
     let options = Options {
-        config: given.after("--config").map(PathBuf::from),
+        // Its findings name other files by it, too.
+        config: given.after("--config").map(|file| std::path::absolute(file).unwrap_or_else(|_| file.into())),
         json: settings.json,
         fix: given.has("--fix"),
         quiet: given.has("--quiet"),

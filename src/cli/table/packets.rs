@@ -68,7 +68,8 @@ pub(super) const COMMANDS: &[Command] = &[
         help: "copies packets into a new pcapng file, for Wireshark or tshark",
         more: "`outer` are the frames of outer ports, as they come and go but without VLAN tags; `inner` the IP packets of tunnels, in the clear; \
                without either both. `drops` are packets that go no further, each with its reason as a comment. `port` is any port's frames. \
-               `peer` is one peer's inner packets and its data messages. `limit` packets (10000), the first `snap` bytes of each (all). \
+               `peer` is one peer's inner packets, its data messages and its handshakes: initiations and responses both ways, and the cookies that it \
+               tells us; not those that it is told, since nobody knows yet whose initiation it was (`outer` has them). `limit` packets (10000), the first `snap` bytes of each (all). \
                Only root, culvertd's user and the socket's group may do so; the file belongs to who asks, and nobody else may read it. \
                Traffic never waits: what the writer is too slow for is counted as lost.",
         action: Action::Ask(start, Answer::Parts(CAPTURE, &[])),
@@ -104,7 +105,8 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "show trace",
         section: Section::Packets,
         help: "each traced packet's way: stages, verdicts, cycles since it came",
-        more: "`state` is `none`, `running`, `done` or `the peer is gone`. A packet that is cut or told of goes on as another, which is not traced.",
+        more: "`state` is `none`, `running`, `done` or `the peer is gone`. A packet that is cut or told of goes on as another, which is not traced. Peers \
+               are named as they were called when the packet came.",
         action: Action::Ask(|_| Request::ShowTrace, Answer::Parts(TRACE, &["steps[].reason"])),
     },
     Command {

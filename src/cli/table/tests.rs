@@ -110,9 +110,15 @@ fn mistakes_say_what_was_probably_meant() {
         ("show account twice", r#"there is no "twice" after "show account": the command is complete before it"#),
         ("show account --jsno", r#"there is no "--jsno" after "show account"; did you mean --json?"#),
         ("--wach show drops", r#"there is no "--wach" command; did you mean --watch?"#),
+        ("show arp", r#"there is no "arp" after "show"; did you mean show lookup?"#),
+        ("exit", r#"there is no "exit" command; did you mean quit?"#),
         ("set record-core-cycles", r#""set record-core-cycles" is not all: then comes on, off"#),
     ] {
         assert_eq!(usage_of(line).unwrap_err().to_string(), said);
+    }
+    for (_, _, ours) in crate::cli::parse::FOREIGN {
+        let words: Vec<String> = ours.split(' ').map(str::to_owned).collect();
+        assert!(grammar().beginning_with(&words).is_ok(), "{ours}");
     }
     let long = usage_of(&"x".repeat(1 << 20)).unwrap_err().to_string();
     assert!(long.len() < 1000, "{}", long.len());

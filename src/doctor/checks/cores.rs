@@ -111,6 +111,7 @@ fn siblings(subject: &Subject<'_>) -> Vec<Finding> {
         pairs.extend(others.map(|other| format!("{core} and {other}")));
     }
     vec![match pairs.is_empty() {
+        true if cores.len() < 2 => Finding::ok(format!("core {} is the only data core", list_of(&cores))),
         true => Finding::ok(format!("cores {} are of different physical cores", list_of(&cores))),
         false => Finding::warning(format!("threads of one physical core: {}", pairs.join(", "))).mend(Mend::advice(
             "Name one thread of each physical core in [cores] io and workers (`lscpu -e` shows the pairs)",

@@ -33,7 +33,8 @@ fn configuration(subject: &Subject<'_>) -> Vec<Finding> {
         }
         Ok(warnings) if warnings.is_empty() => {
             let (ports, interfaces) = (config.ports.len(), config.interfaces.len());
-            vec![Finding::ok(format!("{ports} ports, {interfaces} interfaces"))]
+            let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            vec![Finding::ok(format!("{}, {}", counted(ports, "port"), counted(interfaces, "interface")))]
         }
         Ok(warnings) => {
             let finding = |warning: &crate::config::Warning| {

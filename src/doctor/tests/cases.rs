@@ -63,7 +63,7 @@ fn no_iommu(tree: &mut Tree) {
 
 #[rustfmt::skip]
 pub(super) static CASES: &[Case] = &[
-    case("configuration", "", |_| {}, Ok, "2 ports, 1 interfaces", &[]),
+    case("configuration", "", |_| {}, Ok, "2 ports, 1 interface", &[]),
     case("configuration", "", |t| { t.edit(TOML, "control = 0", "control = 9"); }, Fail,
         "/etc/culvert/culvert.toml:3: [cores] control: core 9 does not exist; this machine has cores 0-7", &["Name cores out of those"]),
     case("configuration", "", |t| { t.edit(TOML, "role = \"outer\"", "roll = \"outer\""); }, Fail,

@@ -58,6 +58,7 @@ impl Desk {
                 ("handshakes", (*reason).to_owned(), format!("{messages} messages came to nothing"))
             }
             What::Order { request, uid } => ("order", format!("user {uid}"), request.clone()),
+            What::Reload { text } => ("reload", "SIGHUP".to_owned(), text.clone()),
             What::Warning { text } => ("warning", "culvertd".to_owned(), text.clone()),
         };
         let mut row = json!({

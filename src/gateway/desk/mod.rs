@@ -8,6 +8,7 @@ mod peers;
 pub(crate) mod port_rows;
 mod ports;
 mod rates;
+mod replay;
 mod system;
 mod trace;
 
@@ -87,6 +88,8 @@ impl Desk {
             Request::ShowPeer { peer, detail } => self.peer(peer, *detail)?,
             Request::ShowLookup { address } => self.lookup(address)?,
             Request::ShowHandshakes => self.handshakes()?,
+            Request::ShowCookies => json!({ "cookies": report.cookies() }),
+            Request::ShowReplay { limit } => self.replay(*limit)?,
             Request::PeerAdd { public_key, interface, settings } => {
                 self.peer_add(public_key, interface.as_deref(), settings)?
             }

@@ -22,7 +22,7 @@ const LIMIT: u32 = 20;
 /// And at most.
 const MOST: u32 = 10_000;
 /// Records between two quiescent points of a long walk, so that grace periods end.
-const STRETCH: usize = 256;
+pub(super) const STRETCH: usize = 256;
 /// Characters of a key's beginning that name a peer.
 const KEY_BEGINNING: usize = 4;
 
@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// A peer's part of the data path. `None`: it is being removed, or gone, and another may have its place.
-    fn flow_of<'r>(&'r self, reader: &'r Reader, record: &Arc<PeerRecord>) -> Option<&'r PeerFlow<Mbuf>> {
+    pub(super) fn flow_of<'r>(&'r self, reader: &'r Reader, record: &Arc<PeerRecord>) -> Option<&'r PeerFlow<Mbuf>> {
         let flow = self.shared.flows.get(reader, record.flow)?;
         // Looked at after the flow: a place is given on only after its record has left the directory.
         self.context.directory.by_flow(record.flow).is_some_and(|now| Arc::ptr_eq(&now, record)).then_some(flow)

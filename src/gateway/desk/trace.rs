@@ -1,8 +1,10 @@
 //! Where traced packets went, in words.
 
 use super::Desk;
-use crate::dpdk::tsc_hz;
-use crate::queue::FlowId;
+use crate::control::context::Context;
+use crate::dpdk::{Pool, tsc_hz};
+use crate::gateway::trace::{Names, Row};
+use crate::queue::{FlowId, sync::Arc};
 use crate::shared::{MOST_TRACED, Step};
 use serde_json::{Value, json};
 
@@ -14,7 +16,9 @@ impl Desk {
         }
         let peer = peer.map(|peer| self.one_peer(peer)).transpose()?;
         let (data, control) = self.report.counters();
-        self.trace.add(packets, peer, data.into_iter().chain(control).collect(), tsc_hz(&self.eal))?;
+        let context = Arc::downgrade(&self.context);
+        let names = Names::by(move |flow| name_of(&*context.upgrade()?, flow));
+        self.trace.add(packets, peer, names, data.into_iter().chain(control).collect(), tsc_hz(&self.eal))?;
         Ok(json!({ "tracing": packets }))
     }
 
@@ -24,7 +28,7 @@ impl Desk {
         let steps = run.ways().zip(1..).flat_map(|(way, packet): (_, u32)| {
             let run = &run;
             way.iter().map(move |row| {
-                let (step, what, reason) = self.step(row.step);
+                let (step, what, reason) = self.step(row);
                 json!({
                     "packet": packet, "cycles": row.cycles, "thread": run.thread(row), "step": step, "what": what, "reason": reason,
                 })
@@ -46,14 +50,15 @@ impl Desk {
     }
 
     /// A step's name, what there is to say of it, and why it was the last if it was a drop.
-    fn step(&self, step: Step) -> (&'static str, String, Option<&'static str>) {
+    fn step(&self, row: &Row) -> (&'static str, String, Option<&'static str>) {
+        let peer = || row.peer.as_deref().unwrap_or("a peer that is gone");
         let port = |id: u16| self.shared.port(id).map_or_else(|| format!("{id}"), |port| port.name.clone());
-        match step {
+        match row.step {
             Step::Rx { port: id, place, burst } => {
                 ("rx", format!("port {}, {} of a burst of {burst}", port(id), u32::from(place) + 1), None)
             }
-            Step::ToOpen { peer } => ("classify", format!("a message of {}, to be opened", self.peer_name(peer)), None),
-            Step::ToSeal { peer } => ("classify", format!("a packet for {}, to be sealed", self.peer_name(peer)), None),
+            Step::ToOpen { .. } => ("classify", format!("a message of {}, to be opened", peer()), None),
+            Step::ToSeal { .. } => ("classify", format!("a packet for {}, to be sealed", peer()), None),
             Step::ToHandshake => ("classify", "a handshake message, for a handshake thread".to_owned(), None),
             Step::ToControl => ("hand over", "to the control thread".to_owned(), None),
             Step::Waits => ("wait", "for a session".to_owned(), None),
@@ -68,13 +73,11 @@ impl Desk {
             Step::Drop { reason } => ("drop", format!("{}: {}", reason.name(), reason.hint()), Some(reason.name())),
         }
     }
+}
 
-    /// A peer's name, or the beginning of its key.
-    fn peer_name(&self, peer: u32) -> String {
-        let Some(record) = self.context.directory.by_flow(FlowId(peer)) else {
-            return "a peer that is gone".to_owned();
-        };
-        let name = record.lock().name.clone();
-        name.unwrap_or_else(|| crate::config::keys::to_base64(&record.public_key))
-    }
+/// What the peer of a flow is called, or its key.
+fn name_of(context: &Context<Pool>, flow: u32) -> Option<String> {
+    let record = context.directory.by_flow(FlowId(flow))?;
+    let name = record.lock().name.clone();
+    Some(name.unwrap_or_else(|| crate::config::keys::to_base64(&record.public_key).to_string()))
 }
