@@ -41,6 +41,7 @@ impl RuntimeFolder {
                 _ => {}
             }
         }
+        remove_left(below, prefix, |pid| Path::new("/proc").join(pid).exists());
         // What is there may be another's.
         let probe = folder.join(SOCKET).with_extension("probe");
         std::fs::write(&probe, "").map_err(|error| RuntimeFolderError { path: folder.clone(), error })?;
@@ -57,6 +58,24 @@ impl Drop for RuntimeFolder {
         }
         // It stays if something is in it that is none of ours.
         let _stays = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Removes the folders of processes that are gone: whoever was killed, or may not write there any more, has left his. A prefix ends with the
+/// number of its process.
+fn remove_left(below: &Path, prefix: &str, lives: impl Fn(&str) -> bool) {
+    let Some((stem, _)) = prefix.rsplit_once('-') else { return };
+    let names = std::fs::read_dir(below)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names {
+        let pid = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-'));
+        let is_pid = |pid: &&str| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+        if pid.filter(is_pid).is_some_and(|pid| !lives(pid)) {
+            drop(RuntimeFolder(below.join(name)));
+        }
     }
 }
 
@@ -93,6 +112,22 @@ mod tests {
         ] {
             assert_eq!(base(variables(systemd, xdg), is_root), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn folders_of_processes_that_are_gone_go() {
+        let below = tempfile::tempdir().unwrap();
+        for name in ["culvert-1", "culvert-2", "culvert-test-2", "culvert-x", "culvert-", "rte"] {
+            std::fs::create_dir(below.path().join(name)).unwrap();
+            std::fs::write(below.path().join(name).join("dpdk_telemetry.v2"), "").unwrap();
+        }
+        remove_left(below.path(), "culvert-9", |pid| pid == "1");
+        let mut left: Vec<_> = std::fs::read_dir(below.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["culvert-", "culvert-1", "culvert-test-2", "culvert-x", "rte"]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) fn configuration(folder: &Path, log: &str) {
 }
 
 /// culvertd behind these lines of sh, with everything logged.
-pub(crate) fn start(folder: &Path, before: &str) -> Process {
+fn start(folder: &Path, before: &str) -> Process {
     let (culvertd, at) = (programs().culvertd, folder.display().to_string());
     let script =
         format!("{before}\nCULVERT_LOG=trace exec {} --user root --config {at}/culvert.toml", culvertd.display());
