@@ -53,7 +53,9 @@ printf '[Peer]\n# friendly_name = phone\nPublicKey = %s\nAllowedIPs = 10.8.0.2/3
 
 : >"$work/culvert_1_amd64.deb"
 
-check() { ansible-playbook --check --diff -i "$work/inventory.yml" "$@" configs/ansible/site.yml; }
+# Of an inventory that had a hole in nftables before.
+: >"$work/culvert.nft"
+check() { ansible-playbook --check --diff -i "$work/inventory.yml" -e "culvert__hole=$work/culvert.nft" "$@" configs/ansible/site.yml; }
 
 # A host of the batch: whose checks (machine or gateway), what is said, and the variables as JSON.
 wrong() {
@@ -93,7 +95,7 @@ cp -r configs/ansible "$work/lint"
 before=$(look)
 if check >"$work/good" 2>&1; then
     # It has come to the end of both roles.
-    for said in 'Do that now' 'Write the configuration' 'Write the peers of the list' 'Give the unit its keys'; do
+    for said in 'Do that now' 'Write the configuration' 'Write the peers of the list' 'Give the unit its keys' 'Load nftables'; do
         grep -qF "$said" "$work/good" || fails "check mode does not come to \"$said\""
     done
     ! grep -qF $GOOD "$work/good" || fails 'check mode shows a key'
@@ -106,6 +108,79 @@ fi
 check -e '{"culvert_host_kernel_arguments": ["culvert.test=1"]}' >"$work/boot" 2>&1 || fails 'a boot that is due ends the play'
 tr -s '\n ' '  ' <"$work/boot" | grep -qF 'its kernel was not told culvert.test=1' || fails 'does not say what waits for a boot'
 ! grep -qF 'Write the configuration' "$work/boot" || fails 'installs the gateway before the boot that it needs'
+
+# What a rollback puts back, of files in a folder of their own: $1 makes what is there before.
+etc=$work/etc
+rolled_back() {
+    rm -rf "$etc"
+    mkdir -p "$etc/culvert/conf.d" "$etc/nftables.d" "$etc/unit.d"
+    echo '# mine' >"$etc/culvert/conf.d/10-mine.toml"
+    printf '#!/usr/sbin/nft -f\n' >"$etc/nftables.conf"
+    $1
+    was=$(look_at "$etc")
+    ansible-playbook -i "$work/inventory.yml" -e "@$work/files.json" "$work/rollback.yml" >"$work/rollback" 2>&1 || { cat "$work/rollback"; fails "cannot roll back $1"; }
+    [ "$(look_at "$etc")" = "$was" ] || { look_at "$etc"; fails "a rollback leaves other files than there were: $1"; }
+}
+look_at() { (cd "$1" && find . ! -type d -printf '%p %m %U ' -exec md5sum {} \; | sort); }
+nothing() { :; }
+a_gateway() {
+    mkdir -m 700 "$etc/culvert/keys"
+    (umask 077 && echo made-here >"$etc/culvert/keys/wg0")
+    echo 'old = 1' >"$etc/culvert/culvert.toml"
+    echo old >"$etc/nftables.d/culvert.nft"
+    echo old >"$etc/unit.d/50-ansible.conf"
+    echo "include \"$etc/nftables.d/*.nft\"" >>"$etc/nftables.conf"
+}
+cat >"$work/files.json" <<FILES
+{"culvert__folder": "$etc/culvert", "culvert__keys": "$etc/culvert/keys", "culvert__hole": "$etc/nftables.d/culvert.nft",
+"culvert__nftables": "$etc/nftables.conf", "culvert__dropin": "$etc/unit.d/50-ansible.conf", "culvert__before": "$work/before"}
+FILES
+cat >"$work/rollback.yml" <<'PLAYBOOK'
+- name: Change files, and roll back
+  hosts: localhost
+  become: true
+  gather_facts: false
+  tasks:
+    - { name: Remember, ansible.builtin.include_role: { name: culvert, tasks_from: remember, public: true } }
+    - name: Change all of them
+      ansible.builtin.shell: |
+        set -eu
+        mkdir -p "$KEYS"
+        for file in "$KEYS/wg0" "$KEYS/wg1" "$FOLDER/culvert.toml" "$FOLDER/peers.conf" "$HOLE" "$DROPIN"; do echo new >"$file"; done
+        grep -qxF "$INCLUDE" "$NFTABLES" || echo "$INCLUDE" >>"$NFTABLES"
+      environment: "{{ culvert__files }}"
+    - { name: Roll back, ansible.builtin.include_role: { name: culvert, tasks_from: rollback_files } }
+    - { name: Forget, ansible.builtin.file: { path: "{{ culvert__before }}", state: absent } }
+- name: See which NICs are not bound
+  hosts: localhost
+  gather_facts: false
+  vars:
+    culvert_host_huge_pages: 0
+    culvert_host_iommu_works: false
+    culvert_host__cmdline: { stdout: "" }
+    culvert_host__pages: { stdout: "0" }
+    culvert_host__grub: { stat: { exists: true } }
+    culvert_host__drivers:
+      results:
+        - { item: { address: "0000:00:01.0" }, stdout: ../../../bus/pci/drivers/vfio-pci }
+        - { item: { address: "0000:3b:00.0" }, stdout: ../../../../bus/pci/drivers/vfio-pci }
+        - { item: { address: "0000:3b:00.1" }, stdout: ../../../../bus/pci/drivers/ice }
+        - { item: { address: "0000:3b:00.2" }, stdout: "" }
+  tasks:
+    - { name: Say what waits for a boot, ansible.builtin.include_role: { name: culvert_host, tasks_from: reboot } }
+PLAYBOOK
+export ANSIBLE_ROLES_PATH=configs/ansible/roles
+rolled_back nothing
+tr -s '\n ' '  ' <"$work/rollback" | grep -qF ': 0000:3b:00.1, 0000:3b:00.2 wait for the IOMMU' || fails 'does not see by the driver which NICs are bound'
+rolled_back a_gateway
+
+# What the deployment counts as lost: 11 to 20 of 21 pings, an outage from 100.55 on.
+for seq in 1 2 3 4 5 6 7 8 9 10 21; do
+    awk -v seq=$seq 'BEGIN { printf "[%.6f] 64 bytes from 10.10.0.2: icmp_seq=%d ttl=63 time=1 ms\n", 100 + seq * 0.05, seq }'
+done >"$work/pings"
+# shellcheck source=tests/deploy/steps.sh
+lost=$(lab=$work && . tests/deploy/steps.sh && for until in 100.52 100.81 101.06 101.32; do lost_before pings $until; done | tr '\n' ' ')
+[ "$lost" = '0 6 10 15 ' ] || fails "counts wrongly what was lost: $lost"
 
 cpus=$(nproc --all)
 memory=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
@@ -132,6 +207,7 @@ wrong machine 'which is no list of CPUs' '{"culvert_host_isolated_cpus": "all"}'
 wrong machine 'only these can be isolated' "{\"culvert_host_isolated_cpus\": \"$cpus\"}"
 wrong machine 'culvert_host_pci names 3b:00.0: a PCI address' '{"culvert_host_pci": [{"address": "3b:00.0"}]}'
 wrong machine 'has at ffff:1f:1f.7 nothing' '{"culvert_host_pci": [{"address": "ffff:1f:1f.7"}]}'
+wrong machine 'culvert_host_pci.driver. Supported parameters include: address' '{"culvert_host_pci": [{"address": "ffff:1f:1f.7", "driver": "uio_pci_generic"}]}'
 wrong gateway 'the preshared key of phone is none' "$(peers "\"public_key\": \"$GOOD\", \"preshared_key\": \"$SECRET=\"")"
 wrong gateway 'phone stand for an interface' "$(peers "\"public_key\": \"$GOOD\", \"interface\": \"wg7\"")"
 wrong gateway 'the key of wg0 is no private key' "{\"culvert_private_keys\": {\"wg0\": \"$SECRET\"}}"
@@ -157,7 +233,7 @@ for kind in machine gateway; do
   tasks:
     - { name: Check, ansible.builtin.import_role: { name: $role, tasks_from: validate } }
 PLAYBOOK
-    ANSIBLE_ROLES_PATH=configs/ansible/roles ansible-playbook --forks 4 -i "$work/wrong.yml" "$work/$kind.yml" >>"$work/batch" 2>&1 || true
+    ansible-playbook --forks 4 -i "$work/wrong.yml" "$work/$kind.yml" >>"$work/batch" 2>&1 || true
 done
 while IFS='	' read -r host said; do judge "$host" "$work/batch" "$said"; done <"$work/wrong"
 

@@ -3,7 +3,8 @@
 # this machine, which keeps nothing of it. Then what `systemd-analyze` says about the unit. Root, or sudo.
 # Exit code 77: what this needs is not here.
 set -eu
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 
 # Tenths: what the unit is open to, by `systemd-analyze security`.
 EXPOSURE=27
@@ -27,13 +28,15 @@ if [ "${1:-}" != inside ]; then
     lintian --allow-root --fail-on error $PACKAGES/1.deb
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root unshare --mount "$0" inside
+    $as_root unshare --mount "$self" inside
     exit
 fi
 
 top=$(mktemp -d)
 # The namespace ends with this process, and its mounts with it; the folder does not.
 trap 'cd /; umount -R "$top"; rmdir "$top"' EXIT
+# dash leaves the other one out when a signal ends it.
+trap 'exit 130' INT TERM
 mount -t tmpfs culvert-deb "$top"
 mkdir "$top/upper" "$top/work" "$top/root"
 root=$top/root

@@ -79,19 +79,20 @@ make_lab() {
     for name in client host; do ip netns add $name; done
 }
 
-# 1: as it is; 2: the same as a later version; bad: later still, and its doctor is never content.
+# All of one file name, in folders. 1: as it is; 2: the same as a later version; bad: later still, and its doctor is never content.
 make_packages() {
-    cp "$CULVERT_DEB" "$lab/1.deb"
-    version=$(dpkg-deb -f "$lab/1.deb" Version)
+    mkdir "$lab/1" "$lab/2" "$lab/bad"
+    cp "$CULVERT_DEB" "$lab/1/culvert.deb"
+    version=$(dpkg-deb -f "$CULVERT_DEB" Version)
     repack 2 "$version+2" true
     repack bad "$version+3" spoil
 }
 
 repack() {
-    dpkg-deb -R "$lab/1.deb" "$lab/unpacked"
+    dpkg-deb -R "$CULVERT_DEB" "$lab/unpacked"
     sed -i "s/^Version: .*/Version: $2/" "$lab/unpacked/DEBIAN/control"
     $3 "$lab/unpacked"
-    dpkg-deb -Zgzip -b "$lab/unpacked" "$lab/$1.deb" >/dev/null
+    dpkg-deb -Zgzip -b "$lab/unpacked" "$lab/$1/culvert.deb" >/dev/null
     rm -r "$lab/unpacked"
 }
 
@@ -132,7 +133,10 @@ make_machine() {
         systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
     done
+    # Were it installed here, its scripts would find this machine's systemd in /run.
+    mount -t tmpfs culvert-deploy "$root/run"
     chroot "$root" dpkg --purge culvert >/dev/null 2>&1 || true
+    umount "$root/run"
     # A machine has no network but culvert's: its packages are there before.
     mount --rbind /dev "$root/dev"
     mount -t proc proc "$root/proc"

@@ -10,12 +10,24 @@
 #
 # All of it is in a mount and a PID namespace, which end with this script. Root, or sudo. Exit code 77: what this needs is not here.
 set -eu
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
-CGROUP=culvert-deploy
+# Two runs at once have their own.
+CGROUP=${2:-culvert-deploy-$$}
 LOGS=$PWD/target/deploy
 
 skip() { echo "deploy: $*"; exit 77; }
+
+# The machines' own, once their processes are gone: 5 s at most.
+remove_cgroups() {
+    tries=0
+    while [ -n "$(find /sys/fs/cgroup -type d -name "$CGROUP-*" 2>/dev/null)" ] && [ $tries -lt 25 ]; do
+        [ $tries = 0 ] || sleep 0.2
+        tries=$((tries + 1))
+        ${as_root:+sudo} find /sys/fs/cgroup -depth -type d -path "*/$CGROUP-*" -exec rmdir {} + 2>/dev/null || true
+    done
+}
 
 if [ "${1:-}" != inside ]; then
     for program in ansible-playbook systemd-nspawn wireguard-go wg ethtool ping dpkg-deb; do
@@ -30,9 +42,11 @@ if [ "${1:-}" != inside ]; then
     export CULVERT_DEB
     as_root=
     [ "$(id -u)" = 0 ] || as_root='sudo --preserve-env=CULVERT_DEB'
+    trap remove_cgroups EXIT
+    # dash leaves the other one out when a signal ends it.
+    trap 'exit 130' INT TERM
     rc=0
-    $as_root unshare --mount --pid --fork --kill-child --mount-proc "$0" inside || rc=$?
-    ${as_root:+sudo} sh -c "find /sys/fs/cgroup -depth -type d -path '*/$CGROUP*' -exec rmdir {} + 2>/dev/null" || true
+    $as_root unshare --mount --pid --fork --kill-child --mount-proc "$self" inside "$CGROUP" || rc=$?
     exit $rc
 fi
 
@@ -48,6 +62,7 @@ step 'tunnels carry traffic' traffic
 step 'site.yml again: changed=0' second_apply
 step 'a peer more, by a reload' change_peers
 step 'another setting, by a restart' change_cores
+step 'refused: all is as it was' refused
 step 'culvertd killed: back by itself' kill_gateway
 step 'culvertd stopped: the watchdog' stop_gateway
 step 'rolling.yml: upgrade of both' upgrade

@@ -45,7 +45,7 @@ culvert:
     ansible_connection: community.docker.nsenter
     ansible_python_interpreter: /usr/bin/python3
     ansible_become: false
-    culvert_package: $lab/1.deb
+    culvert_package: $lab/1/culvert.deb
     culvert_host_huge_pages: $pages
     culvert_host_memory_reserve_mib: 0
     # The kernel is this machine's.
@@ -60,15 +60,22 @@ culvert:
 INVENTORY
 }
 
+# What it says goes to a file of its own, too: the log has the words that it is searched for.
 play() {
     playbook=$1
     shift
+    played=0
     ANSIBLE_CONFIG=configs/ansible/ansible.cfg ANSIBLE_NOCOLOR=1 ANSIBLE_LOCAL_TEMP="$lab/ansible" \
-        ansible-playbook -i "$lab/inventory.yml" "configs/ansible/$playbook" "$@"
+        ansible-playbook -i "$lab/inventory.yml" "configs/ansible/$playbook" "$@" >"$LOGS/play.log" 2>&1 || played=$?
+    cat "$LOGS/play.log"
+    return $played
 }
 
-# The line "gateway-$1 : ok=…" of the last play in the log.
-recap() { grep "^gateway-$1 " "$LOGS/$doing.log" | tail -n 1; }
+# Whether the last play said $1.
+said() { grep -qF -- "$1" "$LOGS/play.log"; }
+
+# The line "gateway-$1 : ok=…" of the last play.
+recap() { grep "^gateway-$1 " "$LOGS/play.log"; }
 
 main_pid() { in_machine "$1" systemctl show --property MainPID --value culvertd; }
 # shellcheck disable=SC2016 # dpkg-query's variable
@@ -90,10 +97,14 @@ pinged() {
     lost=$((${counts% *} - ${counts#* }))
 }
 
-# How many of the pings $1 were lost before the time $2.
+# How many of the pings $1 were lost before the time $2: those between two replies were sent at even times between them.
 lost_before() {
     sed -n 's/^\[\([0-9.]*\)\].* icmp_seq=\([0-9]*\) .*/\1 \2/p' "$lab/$1" |
-        awk -v until="$2" '$1 < until { if (NR > 1 && $2 > last + 1) lost += $2 - last - 1; last = $2 } END { print lost + 0 }'
+        awk -v until="$2" -v interval=$INTERVAL '
+            NR == 1 { time = $1 - interval * $2 }
+            $2 <= last { next }
+            { for (i = last + 1; i < $2; i++) lost += time + (i - last) * ($1 - time) / ($2 - last) < until; time = $1; last = $2 }
+            END { if (time + interval < until) lost += int((until - time) / interval); print lost + 0 }'
 }
 
 # How long the lost pings $1 were.
@@ -116,8 +127,21 @@ first_apply() {
         [ "$(in_machine $name stat -c '%U %a' /etc/culvert/keys/wg0)" = 'root 600' ] || fail 'the private key is not root'\''s alone'
         [ "$(in_machine $name stat -c %U "/proc/$(main_pid $name)")" = culvert ] || fail 'culvertd is not the user culvert'\''s'
     done
-    in_machine a nft list ruleset | grep 'udp dport 51820 accept' || fail 'nftables has no hole'
+    for name in a b; do has_hole $name; done
     in_machine a systemd-analyze security --no-pager culvertd | tail -n 1
+}
+
+rules() {
+    ruleset=$(in_machine "$1" nft list ruleset)
+    case $ruleset in *'chain input'*) ;; *) fail "gateway-$1 has no rules: $ruleset" ;; esac
+}
+has_hole() {
+    rules "$1"
+    case $ruleset in *'udp dport 51820 accept'*) ;; *) fail "nftables of gateway-$1 has no hole" ;; esac
+}
+has_no_hole() {
+    rules "$1"
+    case $ruleset in *51820*) fail "nftables of gateway-$1 has the hole" ;; esac
 }
 
 traffic() {
@@ -157,9 +181,44 @@ change_peers() {
 change_cores() {
     pid=$(main_pid a)
     sed -i 's/^    culvert_memory:/    culvert_cores: { idle: adaptive }\n    culvert_metrics: { per_peer_max: 10 }\n&/' "$lab/inventory.yml"
-    play site.yml
+    # A host's own goes over the group's.
+    sed -i 's/^    gateway-b:/&\n      culvert_nftables: false/' "$lab/inventory.yml"
+    play site.yml -e culvert_serial=1
+    [ "$(grep -cF 'PLAY [Make gateways]' "$LOGS/play.log")" = 2 ] || fail 'the gateways were not changed one by one'
     [ "$(main_pid a)" != "$pid" ] || fail 'culvertd was not restarted for a setting of its start'
+    has_hole a
+    has_no_hole b
     reached $HOST_A 60
+}
+
+# What a rollback puts back, as one sum.
+files_of() {
+    in_machine "$1" sh -c 'cd /etc && find culvert nftables.conf nftables.d systemd/system/culvertd.service.d -type f -exec sha256sum {} + | sort | sha256sum'
+}
+
+# By culvert, which reads conf.d: another key and a wrong setting have changed nothing then. And by nft: all was written.
+refused() {
+    pid=$(main_pid a)
+    in_machine a sh -c 'mkdir /etc/culvert/conf.d && echo "nonsense = 1" >/etc/culvert/conf.d/10-mine.toml'
+    was=$(files_of a)
+    if play site.yml --tags gateway --limit gateway-a -e "{\"culvert_metrics\": {\"per_peer_max\": 30},
+        \"culvert_nftables_metrics_sources\": [\"10.10.0.0/24\"], \"culvert_private_keys\": {\"wg0\": \"$(wg genkey)\"}}"; then
+        fail 'a configuration was taken that culvert does not read'
+    fi
+    said 'Write the configuration: ' || fail 'it was not refused before it was written'
+    said '10-mine.toml' || fail 'it does not say that it is conf.d'
+    [ "$(files_of a)" = "$was" ] || fail 'the files are not what they were'
+    [ "$(main_pid a)" = "$pid" ] || fail 'what was refused has cost a restart'
+    in_machine a rm -r /etc/culvert/conf.d
+    was=$(files_of a)
+    if play site.yml --tags gateway --limit gateway-a -e "{\"culvert_nftables_chain\": \"nowhere\", \"culvert_private_keys\": {\"wg0\": \"$(wg genkey)\"}}"; then
+        fail 'a hole in no chain was taken'
+    fi
+    said 'and the gateway runs as before' || fail 'it does not say that it was rolled back'
+    [ "$(files_of a)" = "$was" ] || fail 'the files are not what they were, after a restart'
+    has_hole a
+    reached $HOST_A 60
+    note 'keys, configuration and nftables as before'
 }
 
 kill_gateway() {
@@ -189,14 +248,15 @@ stop_gateway() {
     in_machine a kill -STOP "$pid"
     back a "$pid" 90
     note "runs after $(seconds $(($(now_ms) - began))) s"
-    in_machine a journalctl --no-pager -u culvertd | grep -i watchdog || fail 'it was not the watchdog'
+    journal=$(in_machine a journalctl --no-pager --since "@$((began / 1000))" -u culvertd)
+    case $journal in *'Watchdog timeout'*) ;; *) fail 'it was not the watchdog' ;; esac
     reached $HOST_A 60
 }
 
 upgrade() {
     for name in a b; do ping_on "upgrade-$name" "$(eval echo "\$HOST_$(echo $name | tr ab AB)")"; done
     sleep 1
-    play rolling.yml -e "culvert_package=$lab/2.deb"
+    play rolling.yml -e "culvert_package=$lab/2/culvert.deb"
     reached $HOST_A 60
     reached $HOST_B 60
     pinged upgrade-a
@@ -215,14 +275,17 @@ upgrade() {
 bad_upgrade() {
     was=$(in_machine a md5sum /etc/culvert/culvert.toml)
     pid=$(main_pid b)
-    # The configuration changes, too.
-    if play rolling.yml -e "culvert_package=$lab/bad.deb" -e '{"culvert_metrics": {"per_peer_max": 20}}'; then
+    # The configuration changes, too, and nftables has read its part of it.
+    if play rolling.yml -e "culvert_package=$lab/bad/culvert.deb" \
+        -e '{"culvert_metrics": {"per_peer_max": 20}, "culvert_nftables_metrics_sources": ["10.10.0.0/24"]}'; then
         fail 'a package whose doctor fails was taken'
     fi
-    grep -q 'this package is spoilt' "$LOGS/$doing.log" || fail 'it does not say what doctor said'
-    grep -q 'the gateway runs as before' "$LOGS/$doing.log" || fail 'it does not say that it was rolled back'
+    said 'this package is spoilt' || fail 'it does not say what doctor said'
+    said 'and the gateway runs as before' || fail 'it does not say that it was rolled back'
     case $(version a) in *+2) ;; *) fail "gateway-a has version $(version a)" ;; esac
     [ "$(in_machine a md5sum /etc/culvert/culvert.toml)" = "$was" ] || fail 'the configuration is not what it was'
+    has_hole a
+    case $ruleset in *'culvert metrics'*) fail 'nftables has the hole of what was rolled back' ;; esac
     [ "$(main_pid b)" = "$pid" ] || fail 'gateway-b was touched'
     reached $HOST_A 60
     note 'a rolled back, b untouched'
@@ -237,13 +300,19 @@ remove() {
         masked | not-found) ;;
         *) fail "gateway-$name still has a unit" ;;
         esac
-        ! in_machine $name sh -c 'grep -qsx culvertd /proc/[0-9]*/comm' || fail "culvertd still runs on gateway-$name"
+        running=" $(in_machine $name sh -c 'cat /proc/[0-9]*/comm 2>/dev/null || true' | tr '\n' ' ') "
+        case $running in
+        *' culvertd '*) fail "culvertd still runs on gateway-$name" ;;
+        *' systemd '*) ;;
+        *) fail "gateway-$name does not say what runs: $running" ;;
+        esac
     done
-    ! in_machine a nft list ruleset | grep 51820 || fail 'nftables still has the hole'
+    has_no_hole a
     in_machine a test -e /etc/culvert/keys/wg0 || fail 'the removal took the keys'
-    for path in /etc/culvert /var/lib/culvert /var/cache/culvert /etc/systemd/system/culvertd.service.d /usr/bin/culvert; do
-        ! in_machine b test -e $path || fail "$path is still there after the purge"
-    done
+    # shellcheck disable=SC2016 # its own
+    left=$(in_machine b sh -c 'for path; do [ ! -e "$path" ] || echo "$path"; done' sh \
+        /etc/culvert /var/lib/culvert /var/cache/culvert /etc/systemd/system/culvertd.service.d /usr/bin/culvert)
+    [ -z "$left" ] || fail "still there after the purge: $left"
     play remove.yml --limit gateway-b -e culvert_remove_purge=true
     recap b | grep -q ' changed=0 ' || fail "a second removal changed something: $(recap b)"
 }
