@@ -95,6 +95,7 @@ impl Scratch {
     fn run(&mut self, flight: &mut Flight<'_>, plan: &mut Plan, turn: usize, onto: bool) -> Option<Done> {
         let turn = turn % 2;
         let first = plan.next()?;
+        flight.ahead.ask(2 * LANES);
         let first_onto = if onto { onto_texts(&first) } else { None };
         let Some(second) = plan.next() else {
             let group = self.find(&first).unwrap_or(0);

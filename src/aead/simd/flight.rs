@@ -2,6 +2,7 @@
 //!
 //! Nothing here asks for CPU features: with them, compilers turn loops like these into gathers and scatters, which are slower.
 
+use super::ahead::Ahead;
 use super::plan::{FLIGHT, Plan, text_of};
 use super::poly::{Eight, PACKETS};
 use super::vector::Quads;
@@ -15,6 +16,8 @@ pub(super) const EIGHTS: usize = FLIGHT / PACKETS;
 /// Up to [`FLIGHT`] jobs that have room for a tag, by place: the longest first. Behind them all is empty.
 pub(super) struct Flight<'a> {
     pub(super) count: usize,
+    /// The texts of the next flight.
+    pub(super) ahead: Ahead<'a>,
     pub(super) keys: [&'a [u8; 32]; FLIGHT],
     /// Words 13, 14 and 15 of the states.
     pub(super) nonces: [[u32; FLIGHT]; 3],
@@ -30,9 +33,10 @@ pub(super) struct Flight<'a> {
 
 impl<'a> Flight<'a> {
     #[inline]
-    pub(super) fn new() -> Self {
+    pub(super) fn new(ahead: Ahead<'a>) -> Self {
         Self {
             count: 0,
+            ahead,
             keys: [&[0; 32]; FLIGHT],
             nonces: [[0; FLIGHT]; 3],
             texts: array::from_fn(|_| array::from_fn(|_| -> &mut [u8] { &mut [] })),

@@ -6,6 +6,7 @@
 //! CPU features; that they are there, [`Simd::new`] has seen.
 
 mod across;
+mod ahead;
 mod batch;
 mod field;
 mod flight;
@@ -22,6 +23,7 @@ mod vector;
 
 use super::backend::{CpuFeatures, IpsecMb};
 use super::{Job, TAG_LEN};
+use ahead::Ahead;
 use core::slice;
 use flight::Flight;
 use plan::FLIGHT;
@@ -62,7 +64,7 @@ impl Simd {
             if few(jobs) {
                 jobs.iter_mut().for_each(|job| self.seal_one(job));
             } else {
-                let mut flight = Flight::new();
+                let mut flight = Flight::new(Ahead::new(&[]));
                 flight.take(jobs);
                 let mut plan = flight.plan();
                 // SAFETY: by the type's invariant the CPU has these features.
@@ -74,13 +76,14 @@ impl Simd {
 
     /// See [`super::Cipher::open`].
     pub(super) fn open(&mut self, jobs: &mut [Job<'_>]) {
+        Ahead::new(&jobs[..slow_flight(jobs)]).ask(usize::MAX);
         let mut rest = jobs;
         while !rest.is_empty() {
             let (jobs, behind) = rest.split_at_mut(flight(rest));
             if few(jobs) {
                 jobs.iter_mut().for_each(|job| self.open_one(job));
             } else {
-                let mut flight = Flight::new();
+                let mut flight = Flight::new(Ahead::new(&behind[..slow_flight(behind)]));
                 flight.take(jobs);
                 let mut plan = flight.plan();
                 // SAFETY: by the type's invariant the CPU has these features.
@@ -124,6 +127,12 @@ fn flight(jobs: &[Job<'_>]) -> usize {
         12..24 => most.min(FLIGHT / 2),
         _ => most.min(FLIGHT / 4),
     }
+}
+
+/// The same of jobs whose texts are long enough that it pays to ask the cache for them ahead; 0 for others.
+fn slow_flight(jobs: &[Job<'_>]) -> usize {
+    let next = flight(jobs);
+    if next < jobs.len().min(FLIGHT) { next } else { 0 }
 }
 
 /// Whether lanes would stay empty too long.

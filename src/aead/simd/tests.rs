@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "made-up bytes")]
 
+use super::ahead::Ahead;
 use super::flight::Flight;
 use super::lanes::{Group, LANES, keystream};
 use super::plan::{FIRST_ITEMS, FLIGHT, Plan};
@@ -287,7 +288,7 @@ fn what_finds_no_place_in_a_flight_is_refused() {
             buffers.reverse();
         }
         let mut jobs: Vec<_> = buffers.iter_mut().map(|buffer| Job { ok: true, ..Job::new(&key, 0, buffer) }).collect();
-        Flight::new().take(&mut jobs);
+        Flight::new(Ahead::new(&[])).take(&mut jobs);
         let taken = jobs.iter().take_while(|job| job.ok).count();
         assert_eq!((taken, jobs.iter().filter(|job| job.ok).count()), (FLIGHT, FLIGHT));
     }
