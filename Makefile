@@ -37,6 +37,7 @@ test-long:
 # What it can do, in numbers: a table, and target/figures.json. They are worth what else the machine does meanwhile.
 # ONLY="handshake" measures these groups alone.
 figures: setup
+	@tests/tools.sh boringtun
 	cargo bench --locked --bench figures -- $(ONLY)
 
 # Five minutes of libFuzzer for each parser, on nightly; FUZZ_SECONDS=60 makes it shorter.

@@ -1,5 +1,7 @@
 #!/bin/sh
-# Other people's WireGuard programs, for the live tests: boringtun-cli and gotatun-cli, built by cargo into target/tools.
+# Other people's WireGuard programs, to test against and to compare with, built by cargo into target/tools.
+#   tests/tools.sh            boringtun-cli and gotatun-cli
+#   tests/tools.sh boringtun  the one alone
 # What is there already takes no time. One that cannot be built is left out, loudly: the tests say so, too.
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,7 +31,13 @@ install() {
     fi
 }
 
-install boringtun-cli $BORINGTUN boringtun-cli
-# With ring: its other cipher library takes minutes of C to build.
-install gotatun-cli $GOTATUN gotatun --no-default-features --features ring
+[ $# -gt 0 ] || set -- boringtun gotatun
+for tool; do
+    case $tool in
+    boringtun) install boringtun-cli $BORINGTUN boringtun-cli ;;
+    # With ring: its other cipher library takes minutes of C to build.
+    gotatun) install gotatun-cli $GOTATUN gotatun --no-default-features --features ring ;;
+    *) echo "tools: there is no $tool: boringtun, gotatun" >&2; exit 1 ;;
+    esac
+done
 rm -rf "$root/build"
