@@ -9,8 +9,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,6 +23,8 @@ use tokio::sync::oneshot;
 
 /// Connections at once: one more costs the oldest its place.
 pub(super) const CONNECTIONS: usize = 32;
+/// Connections that wait to be taken.
+const BACKLOG: i32 = 128;
 /// Headers of a request, at most.
 const HEADERS: usize = 64;
 /// Bytes of a request's line and headers together, at most: the least that hyper takes.
@@ -50,8 +55,7 @@ impl MetricsServer {
         source: Arc<dyn Source>,
         per_peer_max: usize,
     ) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(address)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -73,6 +77,37 @@ impl MetricsServer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// A listener that does not block, if need be at an address that an interface gets later: a service may start before addresses are set.
+///
+/// # Errors
+/// The port is taken, or a low one that only root may take.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).or_else(|error| {
+        if error.kind() != ErrorKind::AddrNotAvailable {
+            return Err(error);
+        }
+        tracing::warn!("metrics: no interface of this machine has the address {} yet", address.ip());
+        listen_ahead(address)
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A listener at an address that no interface has.
+fn listen_ahead(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // As TcpListener::bind has it: connections of before that linger are no obstacle.
+    set_socket_reuseaddr(&socket, true)?;
+    match address {
+        SocketAddr::V4(_) => set_ip_freebind(&socket, true)?,
+        SocketAddr::V6(_) => set_ipv6_freebind(&socket, true)?,
+    }
+    bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 impl Drop for MetricsServer {
