@@ -76,8 +76,11 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// `conf.d/*.toml`, in the order of their names; hidden files are left out.
-fn parts_beside(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+/// `conf.d/*.toml`, in the order of their names; hidden files are left out. Any thread.
+///
+/// # Errors
+/// The folder is there, but cannot be read.
+pub fn parts_beside(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = folder_of(path).join("conf.d");
     let unreadable = |error: std::io::Error| {
         let mend = "Let culvert's user read and search it";

@@ -24,7 +24,7 @@ mod types;
 mod variables;
 
 pub use error::{ConfigError, Place, Warning};
-pub use load::{environment, from_text, load, load_for};
+pub use load::{environment, from_text, load, load_for, parts_beside};
 pub use reference::{KeyReference, SectionReference, reference};
 pub use settings::SettingChange;
 pub use types::{

@@ -1,7 +1,7 @@
 //! Whom culvertd runs as. A unit starts it as its user, with three capabilities. Started as root by hand it becomes that user itself, once its ports
 //! are up, with the same three; and no memory of it is ever dumped.
 
-use crate::config::Config;
+use crate::config::{Config, parts_beside};
 use nix::unistd::{Gid, Uid, User, initgroups, setresgid, setresuid};
 use rustix::fs::{Access, access};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, geteuid, set_dumpable_behavior, setrlimit};
@@ -208,6 +208,10 @@ fn folders(config: &Config) -> Vec<PathBuf> {
 /// What a reload reads.
 fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = vec![config.file.clone()];
+    match parts_beside(&config.file) {
+        Ok(parts) => files.extend(parts),
+        Err(_closed) => files.push(config.file.with_file_name("conf.d")),
+    }
     for interface in &config.interfaces {
         files.push(interface.private_key_file.clone());
         files.extend(interface.peers_file.clone());
@@ -269,5 +273,17 @@ mod tests {
         assert_eq!(closed_to_us(&file), Some(file.clone()));
         std::fs::write(&file, "").unwrap();
         assert_eq!(closed_to_us(&file), None);
+    }
+
+    #[test]
+    fn what_a_reload_reads_are_the_parts_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, parts) = (folder.path().join("culvert.toml"), folder.path().join("conf.d"));
+        std::fs::write(&file, "[[interface]]\nname = \"wg0\"\nprivate_key_file = \"wg0.key\"\n").unwrap();
+        let read = || files(&crate::config::load(&file, std::iter::empty()).unwrap());
+        assert_eq!(read(), [file.clone(), folder.path().join("wg0.key")]);
+        std::fs::create_dir(&parts).unwrap();
+        std::fs::write(parts.join("a.toml"), "").unwrap();
+        assert_eq!(read(), [file.clone(), parts.join("a.toml"), folder.path().join("wg0.key")]);
     }
 }
