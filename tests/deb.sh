@@ -71,6 +71,10 @@ gone /etc/systemd/system/multi-user.target.wants/culvertd.service 'an installati
 gone /etc/culvert/culvert.toml 'an installation, which knows no NIC'
 inside culvert --version
 inside culvertd --help >/dev/null
+# What NICs are driven by: vfio's groups and container, verbs.
+for device in 'char-vfio' '/dev/vfio/vfio' 'char-infiniband_verbs'; do
+    inside grep -qx "DeviceAllow=$device rw" /usr/lib/systemd/system/culvertd.service || fail "the unit does not allow $device"
+done
 # Every driver that culvert names comes with the package.
 inside dpkg --status culvert | grep '^Depends:' | grep -q 'librte-net-virtio' || fail 'no driver is depended on'
 

@@ -32,7 +32,7 @@ const SYSTEMD: &[&str] = &[
     "The unit hands the private key over by LoadCredential=: in the configuration private_key_file = \"$CREDENTIALS_DIRECTORY/private-key\" is \
      /etc/culvert/private.key, which root alone can read; without that file the \
      start fails with status 243/CREDENTIALS. Further keys need a line each in a drop-in (systemctl edit culvertd).",
-    "What the unit does not give and some need is in /usr/share/doc/culvert/examples as drop-ins: CAP_NET_RAW for ports by net_af_packet, and what DPDK \
+    "What the unit does not give and some need is in /usr/share/doc/culvert/examples as drop-ins: CAP_NET_RAW for ports by net_af_packet and for NICs of NVIDIA, and what DPDK \
      needs without an IOMMU.",
 ];
 
