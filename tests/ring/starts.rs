@@ -36,19 +36,14 @@ fn bad_starts_say_why_and_leave_nothing() {
 
     // After everything but the threads was made.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let metrics_at = |listen: std::net::SocketAddr| {
-        let mut config = configuration(folder.path(), &Options { mbufs: 8191, ..Options::default() }, &good);
-        config.metrics.listen = Some(listen);
-        let error = Gateway::start_on(&eal, &config).expect_err("an address that cannot be").to_string();
-        assert_no_sockets(folder.path());
-        error
-    };
-    for (listen, said) in [(taken.local_addr().unwrap(), "in use"), ("192.0.2.77:9586".parse().unwrap(), "assign")] {
-        let error = metrics_at(listen);
-        let (place, mend) = (format!("[metrics] listen {listen}: "), "Name an address of this machine and a port");
-        assert!(error.starts_with(&place) && error.contains(said) && error.contains(mend), "{error}");
-        assert!(!error.contains('\n'), "{error}");
-    }
+    let listen = taken.local_addr().unwrap();
+    let mut config = configuration(folder.path(), &Options { mbufs: 8191, ..Options::default() }, &good);
+    config.metrics.listen = Some(listen);
+    let error = Gateway::start_on(&eal, &config).expect_err("an address that cannot be").to_string();
+    assert_no_sockets(folder.path());
+    let (place, mend) = (format!("[metrics] listen {listen}: "), "Name an address of this machine and a port");
+    assert!(error.starts_with(&place) && error.contains("in use") && error.contains(mend), "{error}");
+    assert!(!error.contains('\n'), "{error}");
 
     // The same EAL, memory and devices are free for a good start.
     for _ in 0..2 {
