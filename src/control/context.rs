@@ -1,6 +1,8 @@
 //! What the control threads share among themselves.
 
 pub use super::environment::Environment;
+// For `crate::fwd`, which keeps time as the gateway does.
+#[cfg(feature = "dpdk")]
 pub(crate) use super::environment::boottime_ms;
 use super::events::Events;
 use super::key_log::KeyLog;
